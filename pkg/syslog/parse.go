@@ -1,0 +1,337 @@
+package syslog
+
+import (
+	"bytes"
+	"fmt"
+	"time"
+)
+
+// A Message is one syslog message, taken apart. The byte fields are parts of what was parsed and good until that is
+// reused; a field that is absent, or "-" in RFC 5424, is empty.
+type Message struct {
+	Priority  Priority
+	Version   int // 1 for RFC 5424, 0 for RFC 3164
+	Timestamp Time
+	Stamped   bool // the Timestamp was in the message, else it is the time of receipt
+	UTF8      bool // a byte order mark stood before Msg and was left out
+
+	Hostname []byte
+	AppName  []byte // RFC 3164: the TAG up to a blank, a bracket or a colon
+	ProcID   []byte // RFC 3164: what stood in brackets after it
+	MsgID    []byte
+
+	// StructuredData is as written, from the first bracket to the last; Params takes it apart.
+	StructuredData []byte
+	// Tag is, for RFC 3164, the TAG with all that parts it from the content: "sshd[42]: ".
+	Tag []byte
+	// Msg is MSG of RFC 5424, CONTENT of RFC 3164.
+	Msg []byte
+
+	SequenceID []byte // the number that Cisco writes before the stamp
+	Clock      Clock  // what Cisco says of its clock before the stamp
+}
+
+// Clock is the state of the sender's clock.
+type Clock uint8
+
+// The states of a clock.
+const (
+	ClockUnknown  Clock = iota
+	ClockUnsynced       // an asterisk before the stamp
+	ClockSynced         // a dot before the stamp
+)
+
+// A Parser takes messages apart. The zero value reads RFC 3164. It is not for more than one goroutine at a time: it keeps
+// the zone of the last stamp.
+type Parser struct {
+	// RFC5424 reads messages by RFC 5424; those without VERSION 1 are read by RFC 3164.
+	RFC5424 bool
+	// NoFallback makes a message without VERSION 1 an error.
+	NoFallback bool
+	// NoHeader takes all after the priority for content.
+	NoHeader bool
+	// NoHostname says that the senders leave the host out: the word after the stamp is the program.
+	NoHostname bool
+	// CheckHostname takes a word with characters that no host name has for the program.
+	CheckHostname bool
+	// BadHostname, unless nil, tells of a word that it is no host name though it stands where one would.
+	BadHostname func(word []byte) bool
+	// Local says that the messages come from this host, where a kernel message has no program.
+	Local bool
+	// DefaultPriority is that of a message without one. Zero: user.notice.
+	DefaultPriority Priority
+	// Location is the zone of stamps that name none. Nil: the local zone.
+	Location *time.Location
+
+	zone zone
+}
+
+// A SyntaxError says where a message stops being one.
+type SyntaxError struct {
+	Offset int    // in the message, of the first byte that does not fit
+	Want   string // what should be there
+}
+
+func (e *SyntaxError) Error() string { return fmt.Sprintf("offset %d: want %s", e.Offset, e.Want) }
+
+// Parse takes b, one message without framing, apart into m. now is the time of receipt: the stamp of a message without one,
+// and what tells the year of a stamp without one (the year that puts it nearest to now). Newlines and NULs at the end are
+// left out. On failure the error is a *SyntaxError and m is zero.
+func (p *Parser) Parse(b []byte, now Time, m *Message) error {
+	for len(b) > 0 && (b[len(b)-1] == '\n' || b[len(b)-1] == 0) {
+		b = b[:len(b)-1]
+	}
+	*m = Message{Timestamp: now}
+	i, err := p.parsePriority(b, m)
+	if p.RFC5424 {
+		if n := scanVersion(b[i:]); err == nil && n > 0 {
+			m.Version = 1
+			err = p.parseRFC5424(b, i+n, now, m)
+		} else if p.NoFallback {
+			err = &SyntaxError{Offset: 0, Want: "<PRI>1 and a blank"}
+		} else if err == nil {
+			p.parseRFC3164(b, i, now, m)
+		}
+	} else if err == nil {
+		p.parseRFC3164(b, i, now, m)
+	}
+	if err != nil {
+		*m = Message{}
+	}
+	return err
+}
+
+// parsePriority returns the offset behind the priority.
+func (p *Parser) parsePriority(b []byte, m *Message) (int, error) {
+	if len(b) == 0 || b[0] != '<' {
+		m.Priority = p.DefaultPriority
+		if m.Priority == 0 {
+			m.Priority = DefaultPriority
+		}
+		return 0, nil
+	}
+	for i := 1; i < len(b); i++ {
+		c := b[i]
+		if c == '>' {
+			return i + 1, nil
+		}
+		if !isDigit(c) {
+			return 0, &SyntaxError{Offset: i, Want: "a digit or > of the priority"}
+		}
+		m.Priority = m.Priority*10 + Priority(c-'0')
+	}
+	return len(b), nil
+}
+
+// scanVersion returns how many bytes the version and its blank have, 0 if the version is not 1.
+func scanVersion(b []byte) int {
+	i := 0
+	for i < len(b) && b[i] == '0' {
+		i++
+	}
+	if i+1 < len(b) && b[i] == '1' && b[i+1] == ' ' {
+		return i + 2
+	}
+	return 0
+}
+
+const (
+	aixForward = "Message forwarded from "
+	repeated   = "last message repeated"
+)
+
+// kernel is the program of a local kernel message, which has no TAG.
+var kernel = []byte("kernel")
+
+// parseRFC3164 reads what follows the priority. It never fails: at worst all is content.
+func (p *Parser) parseRFC3164(b []byte, i int, now Time, m *Message) {
+	if p.NoHeader {
+		m.Msg = b[i:]
+		return
+	}
+	i = scanCisco(b, i, m)
+	n, ok := p.scanStamp(b[i:], now, m)
+	if !ok {
+		if p.Local && m.Priority.Facility() == Kern {
+			m.AppName = kernel
+			m.Msg = b[i:]
+			return
+		}
+		parseTag(b, i, m)
+		return
+	}
+	i = skipBlanks(b, i+n)
+	forwarded := bytes.HasPrefix(b[i:], []byte(aixForward))
+	if forwarded {
+		i += len(aixForward)
+		end := i
+		for end < len(b) && b[end] != ':' {
+			end++
+		}
+		m.Hostname = b[i:end]
+		for i = end; i < len(b) && (b[i] == ' ' || b[i] == ':'); i++ {
+		}
+	}
+	if len(b)-i > len(repeated) && string(b[i:i+len(repeated)]) == repeated {
+		m.Msg = b[i:]
+		return
+	}
+	if !forwarded && !p.NoHostname {
+		if end := p.scanHostname(b, i); end > i && (p.BadHostname == nil || !p.BadHostname(b[i:end])) {
+			m.Hostname = b[i:end]
+			i = end
+		}
+		i = skipBlanks(b, i)
+	}
+	parseTag(b, i, m)
+}
+
+func skipBlanks(b []byte, i int) int {
+	for i < len(b) && b[i] == ' ' {
+		i++
+	}
+	return i
+}
+
+// scanCisco reads what Cisco writes before the stamp, "123: *", and returns the offset behind it.
+func scanCisco(b []byte, i int, m *Message) int {
+	end := i
+	for end < len(b) && isDigit(b[end]) {
+		end++
+	}
+	if end+1 < len(b) && b[end] == ':' && b[end+1] == ' ' {
+		m.SequenceID = b[i:end]
+		i = end + 1
+	}
+	i = skipBlanks(b, i)
+	if i < len(b) {
+		switch b[i] {
+		case '*':
+			m.Clock = ClockUnsynced
+			i++
+		case '.':
+			m.Clock = ClockSynced
+			i++
+		}
+	}
+	return i
+}
+
+// scanStamp reads the stamp of RFC 3164 in any form and returns how many bytes it had.
+func (p *Parser) scanStamp(b []byte, now Time, m *Message) (n int, ok bool) {
+	var c civil
+	if n = c.scanBSD(b); n == 0 {
+		c = civil{}
+		if n = c.scanISO(b); n == 0 {
+			return 0, false
+		}
+	}
+	p.setStamp(&c, now, m)
+	for colons := 0; colons < 2 && n < len(b) && b[n] == ':'; colons++ { // Cisco
+		n++
+	}
+	return n, true
+}
+
+const averageYear = 31556952 // seconds
+
+func (p *Parser) setStamp(c *civil, now Time, m *Message) {
+	nowWall := now.Sec + int64(now.Offset)
+	if !c.hasYear {
+		c.year = 1970 + int(nowWall/averageYear)
+	}
+	wall := c.wall()
+	if !c.hasYear {
+		if wall-nowWall > averageYear/2 {
+			c.year--
+			wall = c.wall()
+		} else if nowWall-wall > averageYear/2 {
+			c.year++
+			wall = c.wall()
+		}
+	}
+	if !c.hasOffset {
+		loc := p.Location
+		if loc == nil {
+			loc = time.Local
+		}
+		c.offset = p.zone.offsetAt(loc, wall)
+	}
+	m.Timestamp = Time{Sec: wall - int64(c.offset), Usec: c.usec, Offset: c.offset}
+	m.Stamped = true
+}
+
+// scanHostname returns the offset behind the host name that begins at i, or i if none does: a word of at most 255
+// characters before a blank, without a bracket, and without a colon unless all of it may be an IPv6 address.
+func (p *Parser) scanHostname(b []byte, i int) int {
+	end := i
+	for ; end < len(b) && b[end] != ' '; end++ {
+		switch c := b[end]; {
+		case c == '[', end-i == 255:
+			return i
+		case c == ':':
+			if !mayBeIPv6(b[i : end+1]) {
+				return i
+			}
+		case p.CheckHostname && !isHostnameByte(c):
+			return i
+		}
+	}
+	if end == len(b) {
+		return i
+	}
+	return end
+}
+
+// mayBeIPv6 looks at the beginning of a word: groups of at most four hexadecimal digits, at most seven colons.
+func mayBeIPv6(word []byte) bool {
+	colons, digits := 0, 0
+	for _, c := range word {
+		switch {
+		case c == ':':
+			colons++
+			digits = 0
+		case isDigit(c), 'a' <= c|0x20 && c|0x20 <= 'f':
+			digits++
+		default:
+			return false
+		}
+		if colons > 7 || digits > 4 {
+			return false
+		}
+	}
+	return true
+}
+
+func isHostnameByte(c byte) bool {
+	return isDigit(c) || 'a' <= c|0x20 && c|0x20 <= 'z' || c == '-' || c == '_' || c == '.' || c == ':' || c == '@' || c == '/'
+}
+
+// parseTag reads "program[pid]: " and what is left, the content.
+func parseTag(b []byte, i int, m *Message) {
+	start := i
+	for i < len(b) && b[i] != ' ' && b[i] != '[' && b[i] != ':' {
+		i++
+	}
+	m.AppName = b[start:i]
+	if i < len(b) && b[i] == '[' {
+		pid := i + 1
+		for i < len(b) && b[i] != ' ' && b[i] != ']' && b[i] != ':' {
+			i++
+		}
+		if i < len(b) {
+			m.ProcID = b[pid:max(pid, i)]
+			if b[i] == ']' {
+				i++
+			}
+		}
+	}
+	if i < len(b) && b[i] == ':' {
+		i++
+	}
+	if i < len(b) && b[i] == ' ' {
+		i++
+	}
+	m.Tag = b[start:i]
+	m.Msg = b[i:]
+}

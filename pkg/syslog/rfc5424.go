@@ -1,0 +1,90 @@
+package syslog
+
+import "bytes"
+
+// Greatest lengths of fields (RFC 5424, section 6). Longer ones are cut.
+const (
+	maxAppName = 48
+	maxProcID  = 128
+	maxMsgID   = 32
+)
+
+// parseRFC5424 reads what follows the version and its blank, at i.
+func (p *Parser) parseRFC5424(b []byte, i int, now Time, m *Message) error {
+	i, err := p.parseTimestamp(b, i, now, m)
+	if err != nil {
+		return err
+	}
+	end := p.scanHostname(b, i)
+	if end == i {
+		return &SyntaxError{Offset: i, Want: "HOSTNAME and a blank"}
+	}
+	m.Hostname = orNil(b[i:end], len(b))
+	i = end + 1
+	for _, field := range [...]struct {
+		value *[]byte
+		max   int
+		want  string
+	}{
+		{&m.AppName, maxAppName, "APP-NAME and a blank"},
+		{&m.ProcID, maxProcID, "PROCID and a blank"},
+		{&m.MsgID, maxMsgID, "MSGID and a blank"},
+	} {
+		n := bytes.IndexByte(b[i:], ' ')
+		if n < 0 {
+			return &SyntaxError{Offset: len(b), Want: field.want}
+		}
+		*field.value = orNil(b[i:i+n], field.max)
+		i += n + 1
+	}
+	return parseData(b, i, m)
+}
+
+func (p *Parser) parseTimestamp(b []byte, i int, now Time, m *Message) (int, error) {
+	if i < len(b) && b[i] == '-' {
+		i++
+	} else {
+		var c civil
+		n := c.scanISO(b[i:])
+		if n == 0 {
+			return 0, &SyntaxError{Offset: i, Want: "TIMESTAMP"}
+		}
+		p.setStamp(&c, now, m)
+		i += n
+	}
+	if i == len(b) || b[i] != ' ' {
+		return 0, &SyntaxError{Offset: i, Want: "a blank after TIMESTAMP"}
+	}
+	return i + 1, nil
+}
+
+// orNil is the field, cut to its greatest length, or nothing for the NILVALUE.
+func orNil(field []byte, max int) []byte {
+	if len(field) == 1 && field[0] == '-' {
+		return nil
+	}
+	return field[:min(len(field), max)]
+}
+
+// byteOrderMark says that MSG is UTF-8 (RFC 5424, section 6.4).
+const byteOrderMark = "\xef\xbb\xbf"
+
+// parseData reads STRUCTURED-DATA and MSG, which begin at i.
+func parseData(b []byte, i int, m *Message) error {
+	end, err := scanStructuredData(b, i)
+	if err != nil {
+		return err
+	}
+	m.StructuredData = orNil(b[i:end], end)
+	if end == len(b) {
+		return nil
+	}
+	if b[end] != ' ' {
+		return &SyntaxError{Offset: end, Want: "a blank before MSG"}
+	}
+	m.Msg = b[end+1:]
+	if bytes.HasPrefix(m.Msg, []byte(byteOrderMark)) {
+		m.Msg, m.UTF8 = m.Msg[len(byteOrderMark):], true
+	}
+	return nil
+}
