@@ -1,0 +1,235 @@
+// Package logmsg has the message as it goes through the log paths.
+//
+// A [Message] is the taken-apart syslog message, where it came from and when, and what the steps of the log paths made of
+// it: name-value pairs and tags. Its bytes are parts of the source's read buffer or of the message's own arena, so a
+// message is good only until the next read: the goroutine that read it carries it through all paths, and what a
+// destination wants to keep it formats into bytes of its own. One goroutine uses a message at a time.
+package logmsg
+
+import (
+	"bytes"
+	"net/netip"
+	"slices"
+
+	"kad/pkg/syslog"
+)
+
+// A Message is one message on its way. The header fields are those of the embedded syslog.Message.
+type Message struct {
+	syslog.Message
+
+	Received syslog.Time // when the source read it
+	Origin   *Origin     // where it came from, never nil in a log path
+	Chained  bool        // Hostname is a chain: what the message said, a slash, the sender
+	Raw      []byte      // the message as it came, without framing
+
+	noHeader bool   // PROGRAM or PID was changed: Tag is no longer true
+	exploded bool   // StructuredData is in pairs
+	pairs    []pair // in the order of their making
+	tags     []string
+	arena    []byte // the text of values that steps made
+}
+
+// An Origin is what all messages of a connection, or of a datagram's sender, have in common.
+type Origin struct {
+	Source string     // name of the source
+	Tags   []string   // of the source, ".source.NAME" among them
+	Peer   netip.Addr // of the sender; zero: this host
+	Host   []byte     // HOST_FROM: name or address of the sender
+	Dest   netip.Addr // the local address it came to, if known
+	Port   uint16     // the local port, if any
+}
+
+type pair struct {
+	name  string
+	value []byte
+}
+
+// Reset makes m an empty message from origin, received at now, and keeps its memory.
+func (m *Message) Reset(origin *Origin, now syslog.Time) {
+	m.Message = syslog.Message{}
+	m.Received, m.Origin, m.Raw = now, origin, nil
+	m.Chained, m.noHeader, m.exploded = false, false, false
+	m.pairs, m.tags, m.arena = m.pairs[:0], origin.Tags, m.arena[:0]
+}
+
+// CopyFrom makes m a copy of from that may be changed. The copy is good for as long as from is and does not change.
+func (m *Message) CopyFrom(from *Message) {
+	pairs, arena := m.pairs, m.arena
+	*m = *from
+	m.pairs = append(pairs[:0], from.pairs...)
+	m.arena = arena[:0]
+	m.tags = slices.Clip(from.tags)
+}
+
+// Value is the value of a name, nil if it has none.
+func (m *Message) Value(n Name) []byte {
+	switch n.field {
+	case Host:
+		return m.host()
+	case Text:
+		return m.Msg
+	case Program:
+		return m.AppName
+	case PID:
+		return m.ProcID
+	case MsgID:
+		return m.Message.MsgID
+	case HostFrom:
+		return m.Origin.Host
+	case Source:
+		return []byte(m.Origin.Source)
+	case LegacyHeader:
+		if m.noHeader {
+			return nil
+		}
+		return m.Tag
+	case sdata:
+		return m.param(n)
+	}
+	return m.lookup(n.text)
+}
+
+// host is HOST: of a chain only what the message said.
+func (m *Message) host() []byte {
+	if m.Chained {
+		if i := bytes.IndexByte(m.Hostname, '/'); i >= 0 {
+			return m.Hostname[:i]
+		}
+	}
+	return m.Hostname
+}
+
+func (m *Message) lookup(name string) []byte {
+	for i := range m.pairs {
+		if m.pairs[i].name == name {
+			return m.pairs[i].value
+		}
+	}
+	return nil
+}
+
+// Arena is where a new value is written: append to it, then hand it to SetArena.
+func (m *Message) Arena() []byte { return m.arena }
+
+// SetArena gives n the value that was appended to Arena.
+func (m *Message) SetArena(n Name, arena []byte) {
+	value := arena[len(m.arena):]
+	m.arena = arena
+	m.setShared(n, value[:len(value):len(value)])
+}
+
+// Set gives n a copy of value.
+func (m *Message) Set(n Name, value []byte) { m.SetArena(n, append(m.arena, value...)) }
+
+// setShared gives n a value that stays as it is for as long as the message lives.
+func (m *Message) setShared(n Name, value []byte) {
+	switch n.field {
+	case Host:
+		m.Hostname, m.Chained = value, false
+	case Text:
+		m.Msg = value
+	case Program:
+		m.AppName, m.noHeader = value, true
+	case PID:
+		m.ProcID, m.noHeader = value, true
+	case MsgID:
+		m.Message.MsgID = value
+	case LegacyHeader:
+		m.Tag, m.noHeader = value, false
+	case HostFrom:
+		origin := *m.Origin
+		origin.Host = value
+		m.Origin = &origin
+	case Source:
+		origin := *m.Origin
+		origin.Source = string(value)
+		m.Origin = &origin
+	case sdata:
+		m.explode()
+		m.setPair(n.text, value)
+	default:
+		m.setPair(n.text, value)
+	}
+}
+
+func (m *Message) setPair(name string, value []byte) {
+	for i := range m.pairs {
+		if m.pairs[i].name == name {
+			m.pairs[i].value = value
+			return
+		}
+	}
+	m.pairs = append(m.pairs, pair{name, value})
+}
+
+// Unset takes the value of n away.
+func (m *Message) Unset(n Name) {
+	switch n.field {
+	case sdata:
+		m.explode()
+		m.unsetPair(n.text)
+	case other:
+		m.unsetPair(n.text)
+	case Source, HostFrom: // they stay: a message comes from somewhere
+	default:
+		m.setShared(n, nil)
+	}
+}
+
+func (m *Message) unsetPair(name string) {
+	m.pairs = slices.DeleteFunc(m.pairs, func(p pair) bool { return p.name == name })
+}
+
+// Names calls yield with each name that has a value, header fields first; yield may set and unset values.
+func (m *Message) Names(yield func(Name)) {
+	for _, n := range headerNames {
+		if len(m.Value(n)) > 0 {
+			yield(n)
+		}
+	}
+	if !m.exploded && len(m.StructuredData) > 0 {
+		m.explode()
+	}
+	for _, p := range slices.Clone(m.pairs) {
+		yield(NameOf(p.name))
+	}
+}
+
+// HasTag tells whether the message has a tag.
+func (m *Message) HasTag(tag string) bool { return slices.Contains(m.tags, tag) }
+
+// Tags are the tags in the order in which they were set. The slice must not be changed.
+func (m *Message) Tags() []string { return m.tags }
+
+// SetTag adds a tag.
+func (m *Message) SetTag(tag string) {
+	if !m.HasTag(tag) {
+		m.tags = append(slices.Clip(m.tags), tag)
+	}
+}
+
+// ClearTag takes a tag away.
+func (m *Message) ClearTag(tag string) {
+	if i := slices.Index(m.tags, tag); i >= 0 {
+		m.tags = slices.Delete(slices.Clone(m.tags), i, i+1)
+	}
+}
+
+// HeaderChanged makes MSGHDR be built from PROGRAM and PID instead of what was read.
+func (m *Message) HeaderChanged() { m.noHeader = true }
+
+// AppendHeader appends MSGHDR: the tag as it was read, or "program[pid]: ".
+func (m *Message) AppendHeader(dst []byte) []byte {
+	if len(m.Tag) > 0 && !m.noHeader {
+		return append(dst, m.Tag...)
+	}
+	if len(m.AppName) == 0 {
+		return dst
+	}
+	dst = append(dst, m.AppName...)
+	if len(m.ProcID) > 0 {
+		dst = append(append(append(dst, '['), m.ProcID...), ']')
+	}
+	return append(dst, ": "...)
+}

@@ -1,0 +1,142 @@
+package logpath
+
+// A Program is a compiled Graph. It does not change and is for all goroutines.
+type Program struct {
+	nodes   []node
+	sinks   []Sink
+	entries map[string]int32
+}
+
+type opcode uint8
+
+const (
+	opWork     opcode = iota
+	opSend            // to sinks[arg]
+	opIf              // next, or alt if the step refuses
+	opJunction        // branches; what follows is run by each of them
+	opLeave           // the branch of a junction ends, what follows belongs to the statement around it
+	opTee             // arg, then next
+)
+
+// end is where a path ends.
+const end int32 = -1
+
+type node struct {
+	op       opcode
+	modifies bool
+	wait     bool // opSend: flow control
+	lenient  bool // opJunction: no matching branch is no refusal
+	next     int32
+	alt      int32
+	arg      int32
+	step     Step
+	branches []branch
+	fallback bool // opJunction: a branch has the flag
+	element  Element
+}
+
+type branch struct {
+	first     int32
+	flags     Flags
+	statement *Statement
+}
+
+type compiler struct {
+	Program
+	graph *Graph
+	sinks map[Sink]int32
+}
+
+// Compile makes a program of g.
+func Compile(g *Graph) *Program {
+	c := &compiler{graph: g, sinks: map[Sink]int32{}}
+	c.entries = map[string]int32{}
+	bySource := map[string][]branch{}
+	for _, path := range g.Paths {
+		b := c.branch(path, end, false)
+		sources := path.Sources
+		if path.Flags&Catchall != 0 {
+			sources = append(g.named(), sources...)
+		}
+		for _, source := range sources {
+			bySource[source] = append(bySource[source], b)
+		}
+	}
+	for _, source := range g.Sources {
+		c.entries[source.Name] = c.junction(bySource[source.Name], &node{next: end})
+	}
+	return &c.Program
+}
+
+// named are the sources that catchall includes.
+func (g *Graph) named() (names []string) {
+	for _, s := range g.Sources {
+		if !s.Inline {
+			names = append(names, s.Name)
+		}
+	}
+	return names
+}
+
+// Entry is where messages of a source enter the program.
+func (p *Program) Entry(source string) int32 { return p.entries[source] }
+
+func (c *compiler) add(n node) int32 {
+	c.nodes = append(c.nodes, n)
+	return int32(len(c.nodes) - 1)
+}
+
+func (c *compiler) branch(s *Statement, next int32, wait bool) branch {
+	wait = wait || s.Flags&FlowControl != 0
+	return branch{first: c.chain(s.Elements, next, wait), flags: s.Flags, statement: s}
+}
+
+// chain compiles elements that next follows, from the last to the first, and returns where the first is.
+func (c *compiler) chain(elements []Element, next int32, wait bool) int32 {
+	for i := len(elements) - 1; i >= 0; i-- {
+		next = c.element(elements[i], next, wait)
+	}
+	return next
+}
+
+func (c *compiler) element(e Element, next int32, wait bool) int32 {
+	switch e := e.(type) {
+	case *Work:
+		return c.add(node{op: opWork, step: e.Step, modifies: e.Step.Modifies(), next: next, element: e})
+	case *Send:
+		return c.add(node{op: opSend, arg: c.sink(e.Sink), wait: wait, next: next, element: e})
+	case *If:
+		then, alt := c.chain(e.Then, next, wait), c.chain(e.Else, next, wait)
+		return c.add(node{op: opIf, step: e.Cond, modifies: e.Cond.Modifies(), next: then, alt: alt, element: e})
+	case *Tee:
+		return c.add(node{op: opTee, arg: c.chain(e.Elements, end, wait), next: next, element: e})
+	case *Junction:
+		if next != end {
+			next = c.add(node{op: opLeave, next: next})
+		}
+		branches := make([]branch, len(e.Branches))
+		for i, s := range e.Branches {
+			branches[i] = c.branch(s, next, wait)
+		}
+		return c.junction(branches, &node{lenient: e.Embedded && !c.graph.UnmatchedEmbeddedRefuses, element: e})
+	}
+	panic("logpath: unknown element")
+}
+
+func (c *compiler) junction(branches []branch, n *node) int32 {
+	n.op, n.branches = opJunction, branches
+	for _, b := range branches {
+		n.fallback = n.fallback || b.flags&Fallback != 0
+	}
+	return c.add(*n)
+}
+
+func (c *compiler) sink(s Sink) int32 {
+	i, ok := c.sinks[s]
+	if !ok {
+		i = int32(len(c.Program.sinks))
+		c.sinks[s] = i
+		c.Program.sinks = append(c.Program.sinks, s)
+	}
+	return i
+}

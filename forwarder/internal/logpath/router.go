@@ -1,0 +1,196 @@
+package logpath
+
+import "kad/forwarder/internal/logmsg"
+
+// A Router runs a program for one goroutine.
+type Router struct {
+	program *Program
+	// Trace, if set, is told what happens to a message.
+	Trace func(Event)
+
+	frames  []frame
+	copies  []*logmsg.Message
+	used    int // of copies
+	batches []Batch
+	touched []int32 // batches that hold messages
+	waiting []int32 // those of them that wait for a full destination
+	state   []uint8 // of each batch: in touched, in waiting
+}
+
+// A frame is a branch on its way.
+type frame struct {
+	parent  int32
+	refused bool
+	ignore  bool // drop-unmatched: refusals do not count
+}
+
+const (
+	isTouched = 1 << iota
+	isWaiting
+)
+
+// NewRouter makes a router.
+func (p *Program) NewRouter() *Router {
+	return &Router{program: p, batches: make([]Batch, len(p.sinks)), state: make([]uint8, len(p.sinks))}
+}
+
+// Route takes m, which entered at entry, through all paths.
+func (r *Router) Route(entry int32, m *logmsg.Message) {
+	r.frames = append(r.frames[:0], frame{parent: -1})
+	r.walk(entry, m, 0)
+}
+
+// Flush hands over what the destinations got since the last one, first to those for which nothing waits.
+func (r *Router) Flush() {
+	for _, i := range r.touched {
+		if r.state[i]&isWaiting == 0 {
+			r.batches[i].Flush()
+			r.state[i] = 0
+		}
+	}
+	for _, i := range r.waiting {
+		r.batches[i].Flush()
+		r.state[i] = 0
+	}
+	r.touched, r.waiting = r.touched[:0], r.waiting[:0]
+}
+
+func (r *Router) send(n *node, m *logmsg.Message) {
+	batch := r.batches[n.arg]
+	if batch == nil {
+		batch = r.program.sinks[n.arg].NewBatch()
+		r.batches[n.arg] = batch
+	}
+	state := &r.state[n.arg]
+	if *state&isTouched == 0 {
+		*state |= isTouched
+		r.touched = append(r.touched, n.arg)
+	}
+	if n.wait && *state&isWaiting == 0 {
+		*state |= isWaiting
+		r.waiting = append(r.waiting, n.arg)
+	}
+	batch.Add(m, n.wait)
+}
+
+// walk takes m from the node at i to the end of its path. current is the frame whose branch it is in.
+func (r *Router) walk(i int32, m *logmsg.Message, current int32) {
+	used, own := r.used, false
+	for i != end {
+		n := &r.program.nodes[i]
+		if n.modifies && !own {
+			m, own = r.copyOf(m), true
+		}
+		i = n.next
+		switch n.op {
+		case opWork:
+			ok := n.step.Process(m)
+			if r.Trace != nil {
+				r.trace(n, m, ok)
+			}
+			if !ok {
+				r.frames[current].refused = true
+				i = end
+			}
+		case opSend:
+			if r.Trace != nil {
+				r.trace(n, m, true)
+			}
+			r.send(n, m)
+		case opIf:
+			ok := n.step.Process(m)
+			if r.Trace != nil {
+				r.trace(n, m, ok)
+			}
+			if !ok {
+				i = n.alt
+			}
+		case opTee:
+			r.walk(n.arg, m, r.push(current, true))
+			r.pop()
+		case opLeave:
+			current = r.frames[current].parent
+		case opJunction:
+			matched := r.round(n, m, current, 0)
+			if !matched && n.fallback {
+				matched = r.round(n, m, current, Fallback)
+			}
+			if !matched && !n.lenient {
+				r.frames[current].refused = true
+			}
+			if r.Trace != nil {
+				r.trace(n, m, matched)
+			}
+			i = end
+		}
+	}
+	r.used = used
+}
+
+// round offers m to the branches with, or without, the fallback flag and tells whether one matched.
+func (r *Router) round(n *node, m *logmsg.Message, current int32, fallback Flags) (any bool) {
+	for i := range n.branches {
+		b := &n.branches[i]
+		if b.flags&Fallback != fallback {
+			continue
+		}
+		if r.Trace != nil {
+			r.Trace(Event{Kind: Enter, Statement: b.statement, Message: m})
+		}
+		f := r.push(current, b.flags&DropUnmatched != 0)
+		r.walk(b.first, m, f)
+		matched := !r.frames[f].refused || r.frames[f].ignore
+		r.pop()
+		if r.Trace != nil {
+			r.Trace(Event{Kind: Exit, Statement: b.statement, Message: m, Matched: matched})
+		}
+		if matched {
+			any = true
+			if b.flags&Final != 0 {
+				break
+			}
+		}
+	}
+	return any
+}
+
+func (r *Router) push(parent int32, ignore bool) int32 {
+	r.frames = append(r.frames, frame{parent: parent, ignore: ignore})
+	return int32(len(r.frames) - 1)
+}
+
+func (r *Router) pop() { r.frames = r.frames[:len(r.frames)-1] }
+
+// copyOf is a copy of m that is good until the walk that made it returns.
+func (r *Router) copyOf(m *logmsg.Message) *logmsg.Message {
+	if r.used == len(r.copies) {
+		r.copies = append(r.copies, new(logmsg.Message))
+	}
+	c := r.copies[r.used]
+	r.used++
+	c.CopyFrom(m)
+	return c
+}
+
+// An EventKind says what an Event is about.
+type EventKind uint8
+
+// The kinds of events.
+const (
+	Enter EventKind = iota // a branch begins
+	Exit                   // it has ended
+	Node                   // an element had its turn
+)
+
+// An Event is something that happened to a message.
+type Event struct {
+	Kind      EventKind
+	Statement *Statement // Enter, Exit
+	Element   Element    // Node; nil: the junction of a source
+	Message   *logmsg.Message
+	Matched   bool
+}
+
+func (r *Router) trace(n *node, m *logmsg.Message, ok bool) {
+	r.Trace(Event{Kind: Node, Element: n.element, Message: m, Matched: ok})
+}
