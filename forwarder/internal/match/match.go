@@ -1,0 +1,283 @@
+// Package match finds patterns in values: regular expressions, strings and globs.
+//
+// Regular expressions are RE2's, in the syntax of Go's regexp package, which is PCRE's but for lookaround, backreferences
+// and possessive quantifiers. They match anywhere unless they say ^ or $.
+//
+// A yes or no seldom needs the engine: a pattern that is a mere text is looked for as bytes, and one that needs a text
+// somewhere is tried only where that is.
+package match
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"regexp"
+	"regexp/syntax"
+	"strings"
+
+	"kad/forwarder/internal/option"
+)
+
+// Options say how a pattern is read.
+type Options struct {
+	Type  string   // pcre (the default), string, glob
+	Flags []string // ignore_case, prefix, substring (string), utf8, newline, dupnames, global, store_matches, disable_jit
+}
+
+// Flags that mean nothing here: what they ask for is so anyway, or is the caller's.
+var otherFlags = map[string]bool{
+	"utf8": true, "newline": true, "dupnames": true, "disable_jit": true, "global": true, "store_matches": true, "unicode": true,
+}
+
+// Has tells whether a flag is set.
+func (o Options) Has(flag string) bool {
+	for _, f := range o.Flags {
+		if option.Flag(f) == flag {
+			return true
+		}
+	}
+	return false
+}
+
+// A Matcher is a compiled pattern.
+type Matcher struct {
+	text string
+	test func(b []byte) bool
+	find func(b []byte) []int
+	re   *regexp.Regexp
+}
+
+// Compile reads a pattern.
+func Compile(pattern string, o Options) (*Matcher, error) {
+	ignoreCase, prefix, substring := false, false, false
+	for _, f := range o.Flags {
+		switch option.Flag(f) {
+		case "ignore_case":
+			ignoreCase = true
+		case "prefix":
+			prefix = true
+		case "substring":
+			substring = true
+		default:
+			if !otherFlags[option.Flag(f)] {
+				return nil, fmt.Errorf("flag %q is not known, want ignore_case, prefix, substring, global, store_matches, utf8, newline or dupnames", f)
+			}
+		}
+	}
+	switch o.Type {
+	case "", "pcre":
+		return compileRegexp(pattern, ignoreCase)
+	case "string":
+		return compileString(pattern, ignoreCase, prefix, substring)
+	case "glob":
+		return compileGlob(pattern, ignoreCase)
+	}
+	return nil, fmt.Errorf("type %q is not known, want pcre, string or glob", o.Type)
+}
+
+// String is the pattern as written.
+func (p *Matcher) String() string { return p.text }
+
+// Match tells whether the pattern is in b.
+func (p *Matcher) Match(b []byte) bool { return p.test(b) }
+
+// Find returns where the first match in b and its groups begin and end, as regexp.FindSubmatchIndex does, or nil.
+func (p *Matcher) Find(b []byte) []int { return p.find(b) }
+
+// Groups are the names of the groups, "" for one without; the first stands for all of the match.
+func (p *Matcher) Groups() []string {
+	if p.re == nil {
+		return []string{""}
+	}
+	return p.re.SubexpNames()
+}
+
+func compileString(text string, ignoreCase, prefix, substring bool) (*Matcher, error) {
+	if ignoreCase {
+		expr := regexp.QuoteMeta(text)
+		switch {
+		case substring:
+		case prefix:
+			expr = "^" + expr
+		default:
+			expr = "^" + expr + "$"
+		}
+		m, err := compileRegexp(expr, true)
+		if err == nil {
+			m.text = text
+		}
+		return m, err
+	}
+	want := []byte(text)
+	m := &Matcher{text: text}
+	switch {
+	case substring:
+		m.literal(want, false, false)
+	case prefix:
+		m.literal(want, true, false)
+	default:
+		m.literal(want, true, true)
+		m.find = func(b []byte) []int { // subst replaces a string wherever it is
+			if i := bytes.Index(b, want); i >= 0 {
+				return []int{i, i + len(want)}
+			}
+			return nil
+		}
+	}
+	return m, nil
+}
+
+// literal makes m look for a text as bytes.
+func (p *Matcher) literal(want []byte, begin, end bool) {
+	switch {
+	case begin && end:
+		p.test = func(b []byte) bool { return bytes.Equal(b, want) }
+	case begin:
+		p.test = func(b []byte) bool { return bytes.HasPrefix(b, want) }
+	case end:
+		p.test = func(b []byte) bool { return bytes.HasSuffix(b, want) }
+	default:
+		p.test = func(b []byte) bool { return bytes.Contains(b, want) }
+	}
+	p.find = func(b []byte) []int {
+		if !p.test(b) {
+			return nil
+		}
+		i := 0
+		if !begin {
+			i = bytes.Index(b, want)
+			if end {
+				i = len(b) - len(want)
+			}
+		}
+		return []int{i, i + len(want)}
+	}
+}
+
+func compileGlob(glob string, ignoreCase bool) (*Matcher, error) {
+	m, err := compileRegexp(GlobExpr(glob), ignoreCase)
+	if err == nil {
+		m.text = glob
+	}
+	return m, err
+}
+
+// GlobExpr is the regular expression of a glob: * is any text, ? one character, and all of the value must match.
+func GlobExpr(glob string) string {
+	var b strings.Builder
+	b.WriteString("(?s)^")
+	for _, r := range glob {
+		switch r {
+		case '*':
+			b.WriteString(".*")
+		case '?':
+			b.WriteString(".")
+		default:
+			b.WriteString(regexp.QuoteMeta(string(r)))
+		}
+	}
+	b.WriteString("$")
+	return b.String()
+}
+
+func compileRegexp(expr string, ignoreCase bool) (*Matcher, error) {
+	text := expr
+	if ignoreCase {
+		expr = "(?i)" + expr
+	}
+	re, err := regexp.Compile(expr)
+	if err != nil {
+		return nil, explain(text, err)
+	}
+	m := &Matcher{text: text, re: re, test: re.Match, find: re.FindSubmatchIndex}
+	parsed, err := syntax.Parse(expr, syntax.Perl)
+	if err != nil {
+		return nil, explain(text, err)
+	}
+	if lit, begin, end, ok := literalOf(parsed.Simplify()); ok && re.NumSubexp() == 0 {
+		m.literal([]byte(lit), begin, end)
+		return m, nil
+	}
+	dfa := newDFA(parsed)
+	m.test = dfa.match
+	if need := required(parsed.Simplify()); len(need) > 0 {
+		lit := []byte(need)
+		m.test = func(b []byte) bool { return bytes.Contains(b, lit) && dfa.match(b) }
+		m.find = func(b []byte) []int {
+			if !bytes.Contains(b, lit) {
+				return nil
+			}
+			return re.FindSubmatchIndex(b)
+		}
+	}
+	return m, nil
+}
+
+// pcreOnly are what PCRE has and RE2 has not, by the beginning.
+var pcreOnly = []struct{ begin, name string }{
+	{"(?=", "lookahead"}, {"(?!", "lookahead"}, {"(?<=", "lookbehind"}, {"(?<!", "lookbehind"}, {"(?>", "an atomic group"},
+	{"(?(", "a conditional group"}, {"(?R)", "recursion"}, {"*+", "a possessive quantifier"}, {"++", "a possessive quantifier"},
+	{"?+", "a possessive quantifier"}, {`\1`, "a backreference"}, {`\2`, "a backreference"}, {`\k`, "a backreference"},
+	{`\G`, `\G`}, {`\K`, `\K`}, {`\Z`, `\Z (write \z)`}, {`\h`, `\h (write [ \t])`},
+}
+
+func explain(expr string, err error) error {
+	for _, p := range pcreOnly {
+		if i := strings.Index(expr, p.begin); i >= 0 {
+			return fmt.Errorf("regular expression %q: at %d: %s is in PCRE, not in RE2 which is used here", expr, i+1, p.name)
+		}
+	}
+	var bad *syntax.Error
+	if errors.As(err, &bad) {
+		return fmt.Errorf("regular expression %q: %s: %q", expr, bad.Code, bad.Expr)
+	}
+	return fmt.Errorf("regular expression %q: %w", expr, err)
+}
+
+// literalOf tells whether re is a mere text, perhaps tied to the begin or the end.
+func literalOf(re *syntax.Regexp) (text string, begin, end, ok bool) {
+	subs := []*syntax.Regexp{re}
+	if re.Op == syntax.OpConcat {
+		subs = re.Sub
+	}
+	if len(subs) > 0 && subs[0].Op == syntax.OpBeginText {
+		begin, subs = true, subs[1:]
+	}
+	if n := len(subs); n > 0 && subs[n-1].Op == syntax.OpEndText {
+		end, subs = true, subs[:n-1]
+	}
+	switch {
+	case len(subs) == 0:
+		return "", begin, end, re.Op != syntax.OpNoMatch
+	case len(subs) == 1 && subs[0].Op == syntax.OpLiteral && subs[0].Flags&syntax.FoldCase == 0:
+		return string(subs[0].Rune), begin, end, true
+	case len(subs) == 1 && subs[0].Op == syntax.OpEmptyMatch:
+		return "", begin, end, true
+	}
+	return "", false, false, false
+}
+
+// required is the longest text that every match of re has in it.
+func required(re *syntax.Regexp) string {
+	switch re.Op {
+	case syntax.OpLiteral:
+		if re.Flags&syntax.FoldCase == 0 {
+			return string(re.Rune)
+		}
+	case syntax.OpCapture, syntax.OpPlus:
+		return required(re.Sub[0])
+	case syntax.OpRepeat:
+		if re.Min > 0 {
+			return required(re.Sub[0])
+		}
+	case syntax.OpConcat:
+		longest := ""
+		for _, sub := range re.Sub {
+			if s := required(sub); len(s) > len(longest) {
+				longest = s
+			}
+		}
+		return longest
+	}
+	return ""
+}
