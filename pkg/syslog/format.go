@@ -60,7 +60,7 @@ func appendPriority(dst []byte, p Priority) []byte {
 func (f *Formatter) AppendISO(dst []byte, t Time) []byte {
 	wall := t.Sec + int64(t.Offset)
 	if f.iso.wall != wall || f.iso.size == 0 {
-		year, month, day, clock := split(wall)
+		year, month, day, clock := splitWall(wall)
 		b := appendYear(f.iso.text[:0], year)
 		b = append2(append(b, '-'), month)
 		b = append2(append(b, '-'), day)
@@ -76,7 +76,7 @@ func (f *Formatter) AppendISO(dst []byte, t Time) []byte {
 func (f *Formatter) AppendBSD(dst []byte, t Time) []byte {
 	wall := t.Sec + int64(t.Offset)
 	if f.bsd.wall != wall || f.bsd.size == 0 {
-		_, month, day, clock := split(wall)
+		_, month, day, clock := splitWall(wall)
 		b := append(f.bsd.text[:0], months[3*month-3:3*month]...)
 		b = append2(append(b, ' '), day)
 		if day < 10 {
@@ -91,8 +91,8 @@ func (f *Formatter) AppendBSD(dst []byte, t Time) []byte {
 
 const months = "JanFebMarAprMayJunJulAugSepOctNovDec"
 
-// split takes the seconds of a wall clock apart into a date and the second of the day.
-func split(wall int64) (year, month, day, clock int) {
+// splitWall takes the seconds of a wall clock apart into a date and the second of the day.
+func splitWall(wall int64) (year, month, day, clock int) {
 	days := floorDiv(int(wall), 86400)
 	year, month, day = dateOf(int64(days))
 	return year, month, day, int(wall) - days*86400
@@ -129,6 +129,6 @@ func appendOffset(dst []byte, offset int32) []byte {
 	if offset < 0 {
 		sign, offset = '-', -offset
 	}
-	dst = append2(append(dst, sign), int(offset/3600))
+	dst = append2(append(dst, sign), int(min(offset/3600, 99)))
 	return append2(append(dst, ':'), int(offset/60%60))
 }

@@ -29,7 +29,7 @@ const maxCountDigits = 10
 type Framer struct {
 	Framing Framing
 	// MaxSize is the greatest length of a message in bytes; zero: DefaultMaxSize. With Newline a longer line is cut into
-	// messages of that size, with OctetCounting it is an error.
+	// messages of that size, with OctetCounting it is an error. Not less than 16 with Detect.
 	MaxSize int
 	// Trim cuts a longer message of OctetCounting to MaxSize and drops its rest.
 	Trim bool

@@ -68,7 +68,7 @@ type Parser struct {
 
 // A SyntaxError says where a message stops being one.
 type SyntaxError struct {
-	Offset int    // in the message, of the first byte that does not fit
+	Offset int    // in the message, where syslog-ng puts it: at the first byte that does not fit or one further; 0: at all
 	Want   string // what should be there
 }
 
@@ -88,7 +88,7 @@ func (p *Parser) Parse(b []byte, now Time, m *Message) error {
 			m.Version = 1
 			err = p.parseRFC5424(b, i+n, now, m)
 		} else if p.NoFallback {
-			err = &SyntaxError{Offset: 0, Want: "<PRI>1 and a blank"}
+			err = &SyntaxError{Want: "<PRI>1 and a blank"}
 		} else if err == nil {
 			p.parseRFC3164(b, i, now, m)
 		}
@@ -116,21 +116,21 @@ func (p *Parser) parsePriority(b []byte, m *Message) (int, error) {
 			return i + 1, nil
 		}
 		if !isDigit(c) {
-			return 0, &SyntaxError{Offset: i, Want: "a digit or > of the priority"}
+			return 0, &SyntaxError{Want: "digits and > after <"}
 		}
 		m.Priority = m.Priority*10 + Priority(c-'0')
 	}
 	return len(b), nil
 }
 
-// scanVersion returns how many bytes the version and its blank have, 0 if the version is not 1.
+// scanVersion returns how many digits the version has, 0 if it is not 1.
 func scanVersion(b []byte) int {
 	i := 0
 	for i < len(b) && b[i] == '0' {
 		i++
 	}
-	if i+1 < len(b) && b[i] == '1' && b[i+1] == ' ' {
-		return i + 2
+	if i < len(b) && b[i] == '1' && (i+1 == len(b) || b[i+1] == ' ') {
+		return i + 1
 	}
 	return 0
 }
@@ -177,7 +177,7 @@ func (p *Parser) parseRFC3164(b []byte, i int, now Time, m *Message) {
 		return
 	}
 	if !forwarded && !p.NoHostname {
-		if end := p.scanHostname(b, i); end > i && (p.BadHostname == nil || !p.BadHostname(b[i:end])) {
+		if end, ok := p.scanHostname(b, i); ok && (p.BadHostname == nil || !p.BadHostname(b[i:end])) {
 			m.Hostname = b[i:end]
 			i = end
 		}
@@ -227,7 +227,7 @@ func (p *Parser) scanStamp(b []byte, now Time, m *Message) (n int, ok bool) {
 		}
 	}
 	p.setStamp(&c, now, m)
-	for colons := 0; colons < 2 && n < len(b) && b[n] == ':'; colons++ { // Cisco
+	if n < len(b) && b[n] == ':' { // Cisco
 		n++
 	}
 	return n, true
@@ -261,26 +261,22 @@ func (p *Parser) setStamp(c *civil, now Time, m *Message) {
 	m.Stamped = true
 }
 
-// scanHostname returns the offset behind the host name that begins at i, or i if none does: a word of at most 255
-// characters before a blank, without a bracket, and without a colon unless all of it may be an IPv6 address.
-func (p *Parser) scanHostname(b []byte, i int) int {
-	end := i
-	for ; end < len(b) && b[end] != ' '; end++ {
+// scanHostname returns the offset behind the host name that begins at i: a word of at most 255 characters before a blank,
+// without a bracket, and without a colon unless all of it may be an IPv6 address.
+func (p *Parser) scanHostname(b []byte, i int) (end int, ok bool) {
+	for end = i; end < len(b) && b[end] != ' '; end++ {
 		switch c := b[end]; {
 		case c == '[', end-i == 255:
-			return i
+			return 0, false
 		case c == ':':
 			if !mayBeIPv6(b[i : end+1]) {
-				return i
+				return 0, false
 			}
 		case p.CheckHostname && !isHostnameByte(c):
-			return i
+			return 0, false
 		}
 	}
-	if end == len(b) {
-		return i
-	}
-	return end
+	return end, end < len(b)
 }
 
 // mayBeIPv6 looks at the beginning of a word: groups of at most four hexadecimal digits, at most seven colons.

@@ -9,15 +9,18 @@ const (
 	maxMsgID   = 32
 )
 
-// parseRFC5424 reads what follows the version and its blank, at i.
+// parseRFC5424 reads what follows the version, at i.
 func (p *Parser) parseRFC5424(b []byte, i int, now Time, m *Message) error {
-	i, err := p.parseTimestamp(b, i, now, m)
+	if i == len(b) {
+		return &SyntaxError{Offset: i, Want: "a blank after VERSION"}
+	}
+	i, err := p.parseTimestamp(b, i+1, now, m)
 	if err != nil {
 		return err
 	}
-	end := p.scanHostname(b, i)
-	if end == i {
-		return &SyntaxError{Offset: i, Want: "HOSTNAME and a blank"}
+	end, ok := p.scanHostname(b, i)
+	if !ok {
+		return &SyntaxError{Offset: i + 1, Want: "HOSTNAME and a blank"}
 	}
 	m.Hostname = orNil(b[i:end], len(b))
 	i = end + 1

@@ -5,9 +5,12 @@ import (
 	"iter"
 )
 
-// maxSDName is the greatest length of an SD-ID, and of an SD-ID with a PARAM-NAME. RFC 5424 has 32 for each; real senders
-// have more, and syslog-ng takes these.
-const maxSDName = 248
+// The greatest lengths of an SD-ID, and of an SD-ID with a PARAM-NAME. RFC 5424 has 32 for each; real senders have more,
+// and syslog-ng takes these.
+const (
+	maxSDID   = 248
+	maxSDName = 255
+)
 
 // scanStructuredData returns the offset behind STRUCTURED-DATA (RFC 5424, section 6.3), which begins at i.
 func scanStructuredData(b []byte, i int) (int, error) {
@@ -27,7 +30,7 @@ func scanStructuredData(b []byte, i int) (int, error) {
 // scanElement returns the offset behind the SD-ELEMENT whose bracket is at i.
 func scanElement(b []byte, i int) (int, error) {
 	id := i + 1
-	i = scanSDName(b, id, maxSDName)
+	i = scanSDName(b, id, maxSDID)
 	if i == id {
 		return 0, &SyntaxError{Offset: i, Want: "SD-ID"}
 	}
@@ -38,10 +41,13 @@ func scanElement(b []byte, i int) (int, error) {
 		if i == name {
 			return 0, &SyntaxError{Offset: i, Want: "PARAM-NAME"}
 		}
-		if i+1 >= len(b) || b[i] != '=' || b[i+1] != '"' {
-			return 0, &SyntaxError{Offset: i, Want: `="`}
+		if i == len(b) || b[i] != '=' {
+			return 0, &SyntaxError{Offset: i, Want: "="}
 		}
-		i += 2
+		if i++; i == len(b) || b[i] != '"' {
+			return 0, &SyntaxError{Offset: i, Want: `" before PARAM-VALUE`}
+		}
+		i++
 		for i < len(b) && b[i] != '"' {
 			if b[i] == ']' {
 				return 0, &SyntaxError{Offset: i + 1, Want: `\ before ] in PARAM-VALUE`}

@@ -160,7 +160,7 @@ func (c *civil) scanOffset(b []byte) int {
 
 // scanBSD reads the stamps that begin with the name of a month and returns how many bytes that were, 0 if it is something
 // else: "Mmm dd hh:mm:ss[.frac]" (RFC 3164, section 4.1.2), "Mmm dd yyyy hh:mm:ss" followed by a colon or a blank (Cisco
-// PIX and ASA), "Mmm dd hh:mm:ss yyyy " (LinkSys).
+// PIX and ASA; the colon is part of it), "Mmm dd hh:mm:ss yyyy " (LinkSys).
 func (c *civil) scanBSD(b []byte) int {
 	if len(b) < 15 || b[3] != ' ' || b[6] != ' ' {
 		return 0
@@ -172,6 +172,9 @@ func (c *civil) scanBSD(b []byte) int {
 		return 0
 	}
 	if len(b) >= 21 && b[11] == ' ' && (b[20] == ':' || b[20] == ' ') && c.scanYear(b[7:]) && c.scanClock(b[12:]) {
+		if b[20] == ':' {
+			return 21
+		}
 		return 20
 	}
 	if !c.scanClock(b[7:]) {
