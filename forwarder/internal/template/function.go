@@ -1,0 +1,414 @@
+package template
+
+import (
+	"bytes"
+	"fmt"
+	"net/url"
+	"os"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+
+	"kad/forwarder/internal/logmsg"
+	"kad/forwarder/internal/match"
+)
+
+// A call is a function with its arguments.
+type call struct {
+	args []*Template
+	run  func(dst []byte, args []*Template, m *logmsg.Message, c *Context) []byte
+}
+
+func (f *call) append(dst []byte, m *logmsg.Message, c *Context) []byte {
+	return f.run(dst, f.args, m, c)
+}
+
+// A function is what follows $( and how many arguments it takes.
+type function struct {
+	min, max int // max -1: any number
+	run      func(dst []byte, args []*Template, m *logmsg.Message, c *Context) []byte
+}
+
+var functions = map[string]function{
+	"echo":              {0, -1, echo},
+	"length":            {1, -1, length},
+	"substr":            {2, 3, substr},
+	"strip":             {0, -1, transform(bytes.TrimSpace)},
+	"uppercase":         {0, -1, transform(bytes.ToUpper)},
+	"lowercase":         {0, -1, transform(bytes.ToLower)},
+	"url-encode":        {0, -1, transform(func(b []byte) []byte { return []byte(strings.ReplaceAll(url.QueryEscape(string(b)), "+", "%20")) })},
+	"url-decode":        {0, -1, transform(urlDecode)},
+	"basename":          {1, 1, transform(func(b []byte) []byte { return []byte(path.Base(string(b))) })},
+	"dirname":           {1, 1, transform(func(b []byte) []byte { return []byte(path.Dir(string(b))) })},
+	"indent-multi-line": {1, 1, transform(func(b []byte) []byte { return bytes.ReplaceAll(b, []byte("\n"), []byte("\n\t")) })},
+	"replace-delimiter": {3, 3, replaceDelimiter},
+	"replace":           {3, 3, replace},
+	"padding":           {2, 3, padding},
+	"sanitize":          {1, -1, sanitize},
+	"context-length":    {0, 0, func(dst []byte, _ []*Template, _ *logmsg.Message, _ *Context) []byte { return append(dst, '1') }},
+	"env":               {1, 1, environment},
+	"+":                 {2, -1, arithmetic(func(a, b int64) (int64, bool) { return a + b, true })},
+	"-":                 {2, -1, arithmetic(func(a, b int64) (int64, bool) { return a - b, true })},
+	"*":                 {2, -1, arithmetic(func(a, b int64) (int64, bool) { return a * b, true })},
+	"/":                 {2, -1, arithmetic(func(a, b int64) (int64, bool) { return divide(a, b, false) })},
+	"%":                 {2, -1, arithmetic(func(a, b int64) (int64, bool) { return divide(a, b, true) })},
+}
+
+// FunctionNames are the names of all functions, sorted.
+func FunctionNames() []string {
+	names := []string{"if", "template", "format-json", "format-welf", "or", "grep"}
+	for name := range functions {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// parseCall reads "name arg arg" for t.
+func parseCall(t *Template, text string) (part, error) {
+	words, err := splitWords(text)
+	if err != nil {
+		return nil, err
+	}
+	if len(words) == 0 {
+		return nil, fmt.Errorf("$() has no function")
+	}
+	name, words := words[0], words[1:]
+	switch name {
+	case "if":
+		return parseIf(t, words)
+	case "or":
+		return parseOr(t, words)
+	case "template":
+		return parseTemplate(t, words)
+	case "format-json":
+		return parseFormat(t, words, appendJSON)
+	case "format-welf":
+		return parseFormat(t, words, appendWELF)
+	}
+	f, ok := functions[name]
+	if !ok {
+		return nil, fmt.Errorf("no function $(%s), want one of %s", name, strings.Join(FunctionNames(), " "))
+	}
+	if len(words) < f.min || f.max >= 0 && len(words) > f.max {
+		return nil, fmt.Errorf("$(%s) has %d arguments, want at least %d", name, len(words), f.min)
+	}
+	if name == "sanitize" {
+		return parseSanitize(t, words)
+	}
+	args, err := parseArgs(t, words)
+	return &call{args, f.run}, err
+}
+
+func parseArgs(t *Template, words []string) (args []*Template, err error) {
+	for _, w := range words {
+		arg, err := t.sub(w)
+		if err != nil {
+			return nil, err
+		}
+		args = append(args, arg)
+	}
+	return args, nil
+}
+
+// sub parses a template within t, which resolves it.
+func (t *Template) sub(text string) (*Template, error) {
+	p := parser{text: text, t: &Template{text: text}}
+	if err := p.parse(); err != nil {
+		return nil, err
+	}
+	t.pending = append(t.pending, p.t.pending...)
+	t.uses = append(t.uses, p.t.uses...)
+	return p.t, nil
+}
+
+// splitWords parts arguments at blanks. Quotes keep them together and go away; within parentheses they stay.
+func splitWords(text string) (words []string, err error) {
+	for i := 0; ; {
+		for i < len(text) && (text[i] == ' ' || text[i] == '\t' || text[i] == '\n') {
+			i++
+		}
+		if i == len(text) {
+			return words, nil
+		}
+		var word []byte
+		for i < len(text) && text[i] != ' ' && text[i] != '\t' && text[i] != '\n' {
+			switch c := text[i]; {
+			case c == '(':
+				end := closing(text[i:])
+				if end < 0 {
+					return nil, fmt.Errorf(") is missing")
+				}
+				word = append(word, text[i:i+end+1]...)
+				i += end + 1
+			case c == '"' || c == '\'':
+				end := i + 1
+				for end < len(text) && text[end] != c {
+					if c == '"' && text[end] == '\\' && end+1 < len(text) {
+						end++
+					}
+					word = append(word, text[end])
+					end++
+				}
+				if end == len(text) {
+					return nil, fmt.Errorf("%c is missing", c)
+				}
+				i = end + 1
+			default:
+				word = append(word, c)
+				i++
+			}
+		}
+		words = append(words, string(word))
+	}
+}
+
+func parseIf(t *Template, words []string) (part, error) {
+	if len(words) != 3 {
+		return nil, fmt.Errorf("$(if) has %d arguments, want a condition and two templates", len(words))
+	}
+	args, err := parseArgs(t, words[1:])
+	if err != nil {
+		return nil, err
+	}
+	cond := func(*logmsg.Message) bool { return false }
+	t.pending = append(t.pending, func(env *Env) (err error) {
+		if env.Condition == nil {
+			return fmt.Errorf("$(if) is not possible here")
+		}
+		cond, err = env.Condition(words[0])
+		return err
+	})
+	return macro(func(dst []byte, m *logmsg.Message, c *Context) []byte {
+		if cond(m) {
+			return args[0].append(dst, m, c)
+		}
+		return args[1].append(dst, m, c)
+	}), nil
+}
+
+// parseOr takes the first argument that is not empty.
+func parseOr(t *Template, words []string) (part, error) {
+	args, err := parseArgs(t, words)
+	return macro(func(dst []byte, m *logmsg.Message, c *Context) []byte {
+		start := len(dst)
+		for _, a := range args {
+			if dst = a.append(dst, m, c); len(dst) > start {
+				break
+			}
+		}
+		return dst
+	}), err
+}
+
+func parseTemplate(t *Template, words []string) (part, error) {
+	if len(words) != 1 {
+		return nil, fmt.Errorf("$(template) has %d arguments, want a name", len(words))
+	}
+	name := words[0]
+	var used *Template
+	t.uses = append(t.uses, name)
+	t.pending = append(t.pending, func(env *Env) error {
+		if used = env.Templates[name]; used == nil {
+			return fmt.Errorf("no template %q", name)
+		}
+		return nil
+	})
+	return macro(func(dst []byte, m *logmsg.Message, c *Context) []byte { return used.append(dst, m, c) }), nil
+}
+
+func echo(dst []byte, args []*Template, m *logmsg.Message, c *Context) []byte {
+	for i, a := range args {
+		if i > 0 {
+			dst = append(dst, ' ')
+		}
+		dst = a.append(dst, m, c)
+	}
+	return dst
+}
+
+// transform makes a function that changes the text of its arguments, one after the other with a blank between.
+func transform(f func([]byte) []byte) func(dst []byte, args []*Template, m *logmsg.Message, c *Context) []byte {
+	return func(dst []byte, args []*Template, m *logmsg.Message, c *Context) []byte {
+		for i, a := range args {
+			if i > 0 {
+				dst = append(dst, ' ')
+			}
+			start := len(dst)
+			dst = a.append(dst, m, c)
+			changed := f(dst[start:])
+			dst = append(dst[:start], changed...)
+		}
+		return dst
+	}
+}
+
+func urlDecode(b []byte) []byte {
+	s, err := url.PathUnescape(string(b))
+	if err != nil {
+		return nil
+	}
+	return []byte(s)
+}
+
+func length(dst []byte, args []*Template, m *logmsg.Message, c *Context) []byte {
+	for i, a := range args {
+		if i > 0 {
+			dst = append(dst, ' ')
+		}
+		start := len(dst)
+		n := len(a.append(dst, m, c)) - start
+		dst = strconv.AppendInt(dst[:start], int64(n), 10)
+	}
+	return dst
+}
+
+func text(t *Template, m *logmsg.Message, c *Context) string { return string(t.append(nil, m, c)) }
+
+func substr(dst []byte, args []*Template, m *logmsg.Message, c *Context) []byte {
+	start := len(dst)
+	dst = args[0].append(dst, m, c)
+	s := dst[start:]
+	from, ok := parseInt([]byte(text(args[1], m, c)))
+	if !ok {
+		return dst[:start]
+	}
+	size := int64(len(s))
+	if from < 0 {
+		from = max(0, from+size)
+	}
+	from = min(from, size)
+	end := size
+	if len(args) == 3 {
+		n, ok := parseInt([]byte(text(args[2], m, c)))
+		if !ok {
+			return dst[:start]
+		}
+		if n < 0 {
+			end = max(from, size+n)
+		} else {
+			end = min(size, from+min(n, size))
+		}
+	}
+	return append(dst[:start], s[from:end]...)
+}
+
+func replaceDelimiter(dst []byte, args []*Template, m *logmsg.Message, c *Context) []byte {
+	delimiters, with := text(args[0], m, c), text(args[1], m, c)
+	for _, b := range args[2].append(nil, m, c) {
+		if strings.IndexByte(delimiters, b) >= 0 {
+			dst = append(dst, with...)
+		} else {
+			dst = append(dst, b)
+		}
+	}
+	return dst
+}
+
+func replace(dst []byte, args []*Template, m *logmsg.Message, c *Context) []byte {
+	return append(dst, strings.ReplaceAll(text(args[0], m, c), text(args[1], m, c), text(args[2], m, c))...)
+}
+
+func padding(dst []byte, args []*Template, m *logmsg.Message, c *Context) []byte {
+	with := " "
+	if len(args) == 3 {
+		with = text(args[2], m, c)
+	}
+	value := text(args[0], m, c)
+	width, _ := parseInt([]byte(text(args[1], m, c)))
+	const most = 1 << 16 // no value is longer
+	for n := int(min(width, most)) - len(value); n > 0 && with != ""; n -= len(with) {
+		dst = append(dst, with[:min(n, len(with))]...)
+	}
+	return append(dst, value...)
+}
+
+func environment(dst []byte, args []*Template, m *logmsg.Message, c *Context) []byte {
+	return append(dst, os.Getenv(text(args[0], m, c))...)
+}
+
+func sanitize(dst []byte, args []*Template, m *logmsg.Message, c *Context) []byte {
+	return sanitizeWith(dst, args, m, c, sanitizer{invalid: "/", with: '_', control: true})
+}
+
+// A sanitizer makes values fit for file names.
+type sanitizer struct {
+	invalid string // characters that are replaced
+	with    byte
+	control bool // control characters are replaced too
+}
+
+func parseSanitize(t *Template, words []string) (part, error) {
+	s := sanitizer{invalid: "/", with: '_', control: true}
+	for len(words) > 0 && strings.HasPrefix(words[0], "-") {
+		option := words[0]
+		words = words[1:]
+		switch {
+		case option == "-C" || option == "--no-ctrl-chars":
+			s.control = false
+			continue
+		case option == "-c" || option == "--ctrl-chars":
+			continue
+		case len(words) == 0:
+			return nil, fmt.Errorf("$(sanitize %s) has no value", option)
+		case option == "-i" || option == "--invalid-chars":
+			s.invalid = words[0]
+		case (option == "-r" || option == "--replacement") && words[0] != "":
+			s.with = words[0][0]
+		default:
+			return nil, fmt.Errorf("$(sanitize) has no option %q", option)
+		}
+		words = words[1:]
+	}
+	args, err := parseArgs(t, words)
+	return macro(func(dst []byte, m *logmsg.Message, c *Context) []byte { return sanitizeWith(dst, args, m, c, s) }), err
+}
+
+func sanitizeWith(dst []byte, args []*Template, m *logmsg.Message, c *Context, s sanitizer) []byte {
+	for i, a := range args {
+		if i > 0 {
+			dst = append(dst, '/')
+		}
+		start := len(dst)
+		dst = a.append(dst, m, c)
+		for j, b := range dst[start:] {
+			if s.control && b < ' ' || strings.IndexByte(s.invalid, b) >= 0 {
+				dst[start+j] = s.with
+			}
+		}
+	}
+	return dst
+}
+
+func divide(a, b int64, remainder bool) (int64, bool) {
+	switch {
+	case b == 0:
+		return 0, false
+	case remainder:
+		return a % b, true
+	}
+	return a / b, true
+}
+
+func arithmetic(f func(a, b int64) (int64, bool)) func(dst []byte, args []*Template, m *logmsg.Message, c *Context) []byte {
+	return func(dst []byte, args []*Template, m *logmsg.Message, c *Context) []byte {
+		var result int64
+		for i, a := range args {
+			n, ok := parseInt([]byte(text(a, m, c)))
+			if ok && i > 0 {
+				n, ok = f(result, n)
+			}
+			if !ok {
+				return append(dst, "NaN"...)
+			}
+			result = n
+		}
+		return strconv.AppendInt(dst, result, 10)
+	}
+}
+
+// globMatcher compiles a glob of names.
+func globMatcher(glob string) (*match.Matcher, error) {
+	return match.Compile(glob, match.Options{Type: "glob"})
+}

@@ -1,0 +1,449 @@
+package template
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"kad/forwarder/internal/logmsg"
+	"kad/forwarder/internal/match"
+)
+
+// pairs choose and name the values that $(format-json) and the like write (syslog-ng's value-pairs).
+type pairs struct {
+	scopes  []string
+	keys    []*match.Matcher
+	exclude []*match.Matcher
+	fixed   []fixedPair
+	rekey   []*rekey
+	omit    bool // empty values
+	keepDot bool // of a name that begins with one
+}
+
+type fixedPair struct {
+	name  string
+	kind  string // "", "string", "int", "boolean", "list", ...
+	value *Template
+}
+
+// A rekey changes the names that a glob matches.
+type rekey struct {
+	glob    *match.Matcher
+	actions []func(string) string
+}
+
+// A pairValue is one chosen value.
+type pairValue struct {
+	name, kind, value string
+}
+
+func parseFormat(t *Template, words []string, write func(dst []byte, values []pairValue, p *pairs) []byte) (part, error) {
+	p := &pairs{}
+	if err := p.parse(t, words); err != nil {
+		return nil, err
+	}
+	return macro(func(dst []byte, m *logmsg.Message, c *Context) []byte {
+		return write(dst, p.values(m, c), p)
+	}), nil
+}
+
+func (p *pairs) parse(t *Template, words []string) error {
+	for len(words) > 0 {
+		option, arg, joined := strings.Cut(words[0], "=")
+		words = words[1:]
+		if !strings.HasPrefix(option, "-") {
+			if !joined {
+				return fmt.Errorf("%q is neither an option nor NAME=TEMPLATE", option)
+			}
+			if err := p.addPair(t, option, arg); err != nil {
+				return err
+			}
+			continue
+		}
+		switch option {
+		case "--omit-empty-values":
+			p.omit = true
+			continue
+		case "--leave-initial-dot":
+			p.keepDot = true
+			continue
+		case "--auto-cast", "--no-cast", "--cast":
+			continue
+		}
+		if !joined {
+			if len(words) == 0 {
+				return fmt.Errorf("%s has no value", option)
+			}
+			arg, words = words[0], words[1:]
+		}
+		if err := p.option(t, option, arg); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *pairs) option(t *Template, option, arg string) (err error) {
+	var glob *match.Matcher
+	switch option {
+	case "--scope", "-s":
+		for _, scope := range strings.FieldsFunc(arg, func(r rune) bool { return r == ',' || r == ' ' }) {
+			if !slices.Contains(scopeNames, dashed(scope)) {
+				return fmt.Errorf("scope %q is not known, want one of %s", scope, strings.Join(scopeNames, " "))
+			}
+			p.scopes = append(p.scopes, dashed(scope))
+		}
+	case "--key", "-k":
+		if glob, err = globMatcher(arg); err == nil {
+			p.keys = append(p.keys, glob)
+		}
+	case "--exclude", "-x":
+		if glob, err = globMatcher(arg); err == nil {
+			p.exclude = append(p.exclude, glob)
+		}
+	case "--pair", "-p":
+		name, value, ok := strings.Cut(arg, "=")
+		if !ok {
+			name, value, ok = strings.Cut(arg, ":")
+		}
+		if !ok {
+			return fmt.Errorf("pair %q is not NAME=TEMPLATE", arg)
+		}
+		return p.addPair(t, name, value)
+	case "--rekey", "-r":
+		if glob, err = globMatcher(arg); err == nil {
+			p.rekey = append(p.rekey, &rekey{glob: glob})
+		}
+	case "--subkeys":
+		if glob, err = globMatcher(arg + "*"); err == nil {
+			p.keys = append(p.keys, glob)
+			p.rekey = append(p.rekey, &rekey{glob, []func(string) string{func(s string) string { return strings.TrimPrefix(s, arg) }}})
+		}
+	case "--shift", "-S", "--shift-levels", "-L", "--add-prefix", "-A", "--replace-prefix", "--replace", "-R", "--upper", "-U":
+		return p.addAction(option, arg)
+	default:
+		return fmt.Errorf("option %q is not known", option)
+	}
+	return err
+}
+
+func dashed(s string) string { return strings.ReplaceAll(s, "_", "-") }
+
+func (p *pairs) addAction(option, arg string) error {
+	if len(p.rekey) == 0 {
+		return fmt.Errorf("%s stands without --rekey", option)
+	}
+	var f func(string) string
+	switch option {
+	case "--shift", "-S":
+		n, err := strconv.ParseUint(arg, 10, 16)
+		if err != nil {
+			return fmt.Errorf("--shift %q is not a number", arg)
+		}
+		f = func(s string) string { return s[min(int(n), len(s)):] }
+	case "--shift-levels", "-L":
+		n, err := strconv.ParseUint(arg, 10, 16)
+		if err != nil {
+			return fmt.Errorf("--shift-levels %q is not a number", arg)
+		}
+		f = func(s string) string {
+			for range n {
+				i := strings.IndexByte(s[min(1, len(s)):], '.')
+				if i < 0 {
+					return s
+				}
+				s = s[i+2:]
+			}
+			return s
+		}
+	case "--add-prefix", "-A":
+		f = func(s string) string { return arg + s }
+	default:
+		from, to, ok := strings.Cut(arg, "=")
+		if !ok {
+			return fmt.Errorf("%s %q is not OLD=NEW", option, arg)
+		}
+		f = func(s string) string {
+			if rest, ok := strings.CutPrefix(s, from); ok {
+				return to + rest
+			}
+			return s
+		}
+	}
+	last := p.rekey[len(p.rekey)-1]
+	last.actions = append(last.actions, f)
+	return nil
+}
+
+var kinds = []string{"string", "int", "int32", "int64", "double", "float", "boolean", "datetime", "list", "literal", "null"}
+
+func (p *pairs) addPair(t *Template, name, text string) error {
+	kind := ""
+	if i := strings.IndexByte(text, '('); i > 0 && strings.HasSuffix(text, ")") && slices.Contains(kinds, text[:i]) {
+		kind, text = text[:i], text[i+1:len(text)-1]
+	}
+	value, err := t.sub(text)
+	p.fixed = append(p.fixed, fixedPair{name, kind, value})
+	return err
+}
+
+var scopeNames = []string{
+	"core", "base", "rfc3164", "rfc5424", "selected-macros", "all-macros", "nv-pairs", "all-nv-pairs", "dot-nv-pairs", "sdata", "syslog-proto",
+	"everything", "none",
+}
+
+// scopeMacros are the macros that the scopes include.
+var scopeMacros = map[string][]string{
+	"rfc3164":         {"FACILITY", "PRIORITY", "HOST", "PROGRAM", "PID", "MESSAGE", "DATE"},
+	"core":            {"FACILITY", "PRIORITY", "HOST", "PROGRAM", "PID", "MESSAGE", "DATE"},
+	"base":            {"FACILITY", "PRIORITY", "HOST", "PROGRAM", "PID", "MESSAGE", "DATE"},
+	"rfc5424":         {"FACILITY", "PRIORITY", "HOST", "PROGRAM", "PID", "MESSAGE", "DATE", "MSGID"},
+	"syslog-proto":    {"FACILITY", "PRIORITY", "HOST", "PROGRAM", "PID", "MESSAGE", "DATE", "MSGID"},
+	"selected-macros": {"TAGS", "SOURCEIP", "SEQNUM", "FACILITY", "PRIORITY", "HOST", "PROGRAM", "PID", "MESSAGE", "DATE"},
+}
+
+func init() {
+	all := []string{}
+	for name := range macros {
+		all = append(all, name)
+	}
+	for name := range dateParts {
+		all = append(all, name)
+	}
+	scopeMacros["all-macros"], scopeMacros["everything"] = all, all
+}
+
+// inScope tells whether a scope includes a name-value pair.
+func inScope(scope string, n logmsg.Name) bool {
+	name := n.String()
+	sdata := strings.HasPrefix(name, logmsg.SDataPrefix)
+	switch scope {
+	case "nv-pairs":
+		return !strings.HasPrefix(name, ".")
+	case "dot-nv-pairs":
+		return strings.HasPrefix(name, ".")
+	case "all-nv-pairs", "everything":
+		return true
+	case "sdata", "rfc5424", "syslog-proto":
+		return sdata
+	}
+	return false
+}
+
+func anyMatch(list []*match.Matcher, name string) bool {
+	for _, m := range list {
+		if m.Match([]byte(name)) {
+			return true
+		}
+	}
+	return false
+}
+
+// values are the chosen pairs, by name in descending order.
+func (p *pairs) values(m *logmsg.Message, c *Context) []pairValue {
+	chosen := map[string]pairValue{}
+	add := func(name, kind, value string) {
+		if p.omit && value == "" {
+			return
+		}
+		for _, r := range p.rekey {
+			if r.glob.Match([]byte(name)) {
+				for _, f := range r.actions {
+					name = f(name)
+				}
+			}
+		}
+		chosen[name] = pairValue{name, kind, value}
+	}
+	if len(p.scopes) > 0 || len(p.keys) > 0 {
+		p.fromMessage(m, c, add)
+	}
+	for _, f := range p.fixed {
+		add(f.name, f.kind, text(f.value, m, c))
+	}
+	values := make([]pairValue, 0, len(chosen))
+	for _, v := range chosen {
+		values = append(values, v)
+	}
+	slices.SortFunc(values, func(a, b pairValue) int { return strings.Compare(b.name, a.name) })
+	return values
+}
+
+func (p *pairs) fromMessage(m *logmsg.Message, c *Context, add func(name, kind, value string)) {
+	for _, scope := range p.scopes {
+		for _, name := range scopeMacros[scope] {
+			if !anyMatch(p.exclude, name) {
+				add(name, "", string(macroPart(name, "").append(nil, m, c)))
+			}
+		}
+	}
+	m.Names(func(n logmsg.Name) {
+		name := n.String()
+		if name[0] >= '0' && name[0] <= '9' || n.Field() == logmsg.LegacyHeader {
+			return
+		}
+		wanted := anyMatch(p.keys, name)
+		for _, scope := range p.scopes {
+			wanted = wanted || inScope(scope, n)
+		}
+		if wanted && !anyMatch(p.exclude, name) {
+			add(name, "", string(m.Value(n)))
+		}
+	})
+	for name, f := range macros {
+		if len(p.keys) > 0 && anyMatch(p.keys, name) && !anyMatch(p.exclude, name) {
+			add(name, "", string(f(nil, m, c)))
+		}
+	}
+}
+
+// A jsonNode is an object, or a value.
+type jsonNode struct {
+	name  string
+	value pairValue
+	kids  []*jsonNode // nil: a value
+}
+
+// appendJSON makes nested objects of names with dots.
+func appendJSON(dst []byte, values []pairValue, p *pairs) []byte {
+	root := &jsonNode{kids: []*jsonNode{}}
+	for _, v := range values {
+		name := v.name
+		if strings.HasPrefix(name, ".") && !p.keepDot {
+			name = "_" + name[1:]
+		}
+		root.insert(strings.Split(name, "."), v)
+	}
+	return root.append(dst)
+}
+
+func (n *jsonNode) insert(path []string, v pairValue) {
+	for i, name := range path {
+		at := slices.IndexFunc(n.kids, func(k *jsonNode) bool { return k.name == name })
+		if at < 0 {
+			n.kids = append(n.kids, &jsonNode{name: name})
+			at = len(n.kids) - 1
+		}
+		n = n.kids[at]
+		if i < len(path)-1 && n.kids == nil {
+			n.kids = []*jsonNode{}
+		}
+	}
+	if n.kids == nil {
+		n.value = v
+	}
+}
+
+func (n *jsonNode) append(dst []byte) []byte {
+	if n.kids == nil {
+		return appendJSONValue(dst, n.value)
+	}
+	dst = append(dst, '{')
+	for i, k := range n.kids {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = appendJSONString(dst, k.name)
+		dst = k.append(append(dst, ':'))
+	}
+	return append(dst, '}')
+}
+
+func appendJSONValue(dst []byte, v pairValue) []byte {
+	switch v.kind {
+	case "int", "int32", "int64":
+		if n, err := strconv.ParseInt(v.value, 10, 64); err == nil {
+			return strconv.AppendInt(dst, n, 10)
+		}
+	case "double", "float":
+		if f, err := strconv.ParseFloat(v.value, 64); err == nil {
+			return strconv.AppendFloat(dst, f, 'g', -1, 64)
+		}
+	case "boolean":
+		switch {
+		case v.value == "" || strings.ContainsAny(v.value[:1], "0fFnN"):
+			return append(dst, "false"...)
+		case strings.ContainsAny(v.value[:1], "1tTyY"):
+			return append(dst, "true"...)
+		}
+	case "literal":
+		return append(dst, v.value...)
+	case "null":
+		return append(dst, "null"...)
+	case "list":
+		dst = append(dst, '[')
+		for i, item := range strings.Split(v.value, ",") {
+			if i > 0 {
+				dst = append(dst, ',')
+			}
+			dst = appendJSONString(dst, item)
+		}
+		return append(dst, ']')
+	}
+	return appendJSONString(dst, v.value)
+}
+
+// appendJSONString quotes s; bytes that are not UTF-8 are written as \xNN, with the backslash quoted.
+func appendJSONString(dst []byte, s string) []byte {
+	dst = append(dst, '"')
+	for i := 0; i < len(s); {
+		c := s[i]
+		if c >= utf8.RuneSelf {
+			r, n := utf8.DecodeRuneInString(s[i:])
+			if r == utf8.RuneError && n == 1 {
+				dst = fmt.Appendf(dst, `\\x%02x`, c)
+			} else {
+				dst = append(dst, s[i:i+n]...)
+			}
+			i += n
+			continue
+		}
+		switch i++; c {
+		case '"', '\\':
+			dst = append(dst, '\\', c)
+		case '\n':
+			dst = append(dst, `\n`...)
+		case '\r':
+			dst = append(dst, `\r`...)
+		case '\t':
+			dst = append(dst, `\t`...)
+		case '\b':
+			dst = append(dst, `\b`...)
+		case '\f':
+			dst = append(dst, `\f`...)
+		default:
+			if c < ' ' {
+				dst = fmt.Appendf(dst, `\u%04x`, c)
+			} else {
+				dst = append(dst, c)
+			}
+		}
+	}
+	return append(dst, '"')
+}
+
+// appendWELF writes name=value pairs, in quotes if there is a blank in the value.
+func appendWELF(dst []byte, values []pairValue, _ *pairs) []byte {
+	for i := len(values) - 1; i >= 0; i-- {
+		v := values[i]
+		if i < len(values)-1 {
+			dst = append(dst, ' ')
+		}
+		dst = append(append(dst, v.name...), '=')
+		if strings.ContainsAny(v.value, " =\"\t\n") || v.value == "" {
+			dst = append(dst, '"')
+			for j := 0; j < len(v.value); j++ {
+				if c := v.value[j]; c == '"' || c == '\\' {
+					dst = append(dst, '\\')
+				}
+				dst = append(dst, v.value[j])
+			}
+			dst = append(dst, '"')
+		} else {
+			dst = append(dst, v.value...)
+		}
+	}
+	return dst
+}
