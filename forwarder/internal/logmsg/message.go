@@ -10,6 +10,7 @@ import (
 	"bytes"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"kad/pkg/syslog"
 )
@@ -232,4 +233,12 @@ func (m *Message) AppendHeader(dst []byte) []byte {
 		dst = append(append(append(dst, '['), m.ProcID...), ']')
 	}
 	return append(dst, ": "...)
+}
+
+// ReplaceHeader makes header the header of m; what steps made of the one before is forgotten, other values stay.
+func (m *Message) ReplaceHeader(header syslog.Message) {
+	if m.exploded {
+		m.pairs = slices.DeleteFunc(m.pairs, func(p pair) bool { return strings.HasPrefix(p.name, SDataPrefix) })
+	}
+	m.Message, m.noHeader, m.exploded = header, false, false
 }

@@ -45,6 +45,8 @@ type Matcher struct {
 	test func(b []byte) bool
 	find func(b []byte) []int
 	re   *regexp.Regexp
+
+	anchored bool // a text that stands at the begin
 }
 
 // Compile reads a pattern.
@@ -84,6 +86,23 @@ func (p *Matcher) Match(b []byte) bool { return p.test(b) }
 // Find returns where the first match in b and its groups begin and end, as regexp.FindSubmatchIndex does, or nil.
 func (p *Matcher) Find(b []byte) []int { return p.find(b) }
 
+// FindAll returns all matches in b that do not overlap, from the left, at most n unless n is negative.
+func (p *Matcher) FindAll(b []byte, n int) [][]int {
+	if p.re != nil && len(p.find(b)) > 0 {
+		return p.re.FindAllSubmatchIndex(b, n)
+	}
+	var all [][]int
+	for at := 0; n != 0 && at <= len(b); n-- {
+		loc := p.find(b[at:])
+		if loc == nil || at > 0 && p.anchored {
+			break
+		}
+		all = append(all, []int{at + loc[0], at + loc[1]})
+		at += max(loc[1], loc[0]+1)
+	}
+	return all
+}
+
 // Groups are the names of the groups, "" for one without; the first stands for all of the match.
 func (p *Matcher) Groups() []string {
 	if p.re == nil {
@@ -117,12 +136,6 @@ func compileString(text string, ignoreCase, prefix, substring bool) (*Matcher, e
 		m.literal(want, true, false)
 	default:
 		m.literal(want, true, true)
-		m.find = func(b []byte) []int { // subst replaces a string wherever it is
-			if i := bytes.Index(b, want); i >= 0 {
-				return []int{i, i + len(want)}
-			}
-			return nil
-		}
 	}
 	return m, nil
 }
@@ -131,8 +144,10 @@ func compileString(text string, ignoreCase, prefix, substring bool) (*Matcher, e
 func (p *Matcher) literal(want []byte, begin, end bool) {
 	switch {
 	case begin && end:
+		p.anchored = true
 		p.test = func(b []byte) bool { return bytes.Equal(b, want) }
 	case begin:
+		p.anchored = true
 		p.test = func(b []byte) bool { return bytes.HasPrefix(b, want) }
 	case end:
 		p.test = func(b []byte) bool { return bytes.HasSuffix(b, want) }

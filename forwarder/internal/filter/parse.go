@@ -1,0 +1,350 @@
+package filter
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"kad/forwarder/internal/logmsg"
+	"kad/forwarder/internal/option"
+	"kad/forwarder/internal/template"
+	"kad/pkg/syslog"
+)
+
+// A SyntaxError says where an expression is wrong.
+type SyntaxError struct {
+	Expr   string
+	Offset int
+	Err    error
+}
+
+func (e *SyntaxError) Error() string {
+	return fmt.Sprintf("filter %q: at %d: %v", e.Expr, e.Offset+1, e.Err)
+}
+
+// Unwrap is the reason.
+func (e *SyntaxError) Unwrap() error { return e.Err }
+
+// Parse reads an expression. On failure the error is a *SyntaxError.
+func Parse(text string) (*Expr, error) {
+	p := &parser{lexer: lexer{text: text}, expr: &Expr{text: strings.TrimSpace(text)}}
+	err := p.advance()
+	if err == nil {
+		p.expr.root, err = p.statements()
+	}
+	if err != nil {
+		return nil, &SyntaxError{text, p.tok.pos, err}
+	}
+	return p.expr, nil
+}
+
+const maxDepth = 200
+
+type parser struct {
+	lexer
+	tok   token
+	last  int // where the token before ended
+	expr  *Expr
+	depth int
+}
+
+func (p *parser) advance() (err error) {
+	p.last = p.pos
+	p.tok, err = p.next()
+	return err
+}
+
+// unexpected is the error of a token that does not fit.
+func (p *parser) unexpected(want string) error {
+	if p.tok.kind == tokenEnd {
+		return fmt.Errorf("the expression ends, want %s", want)
+	}
+	return fmt.Errorf("%q stands where %s should", p.text[p.tok.pos:p.pos], want)
+}
+
+// is tells whether the token is a sign or word.
+func (p *parser) is(kind tokenKind, text string) bool {
+	return p.tok.kind == kind && (p.tok.text == text || kind == tokenWord && option.Flag(p.tok.text) == text)
+}
+
+func (p *parser) expect(sign string) error {
+	if !p.is(tokenSign, sign) {
+		return p.unexpected(sign)
+	}
+	return p.advance()
+}
+
+// statements reads expressions parted by semicolons.
+func (p *parser) statements() (*node, error) {
+	start := p.tok.pos
+	var list []*node
+	for {
+		n, err := p.binary(opOr)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, n)
+		if p.is(tokenSign, ";") {
+			if err := p.advance(); err != nil {
+				return nil, err
+			}
+			if p.tok.kind != tokenEnd {
+				continue
+			}
+		}
+		if p.tok.kind != tokenEnd {
+			return nil, p.unexpected("and, or, or the end")
+		}
+		return p.join(opAnd, list, start), nil
+	}
+}
+
+// join makes one node of a list that an operator joins.
+func (p *parser) join(op operation, list []*node, start int) *node {
+	if len(list) == 1 {
+		return list[0]
+	}
+	return &node{op: op, kids: list, text: p.since(start)}
+}
+
+func (p *parser) since(start int) string { return strings.TrimSpace(p.text[start:p.last]) }
+
+var operators = map[operation]string{opOr: "or", opAnd: "and"}
+
+func (p *parser) binary(op operation) (*node, error) {
+	start := p.tok.pos
+	var list []*node
+	for {
+		operand := p.unary
+		if op == opOr {
+			operand = func() (*node, error) { return p.binary(opAnd) }
+		}
+		n, err := operand()
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, n)
+		if !p.is(tokenWord, operators[op]) {
+			return p.join(op, list, start), nil
+		}
+		if err := p.advance(); err != nil {
+			return nil, err
+		}
+	}
+}
+
+func (p *parser) unary() (*node, error) {
+	if p.depth++; p.depth > maxDepth {
+		return nil, fmt.Errorf("more than %d parentheses and nots within each other", maxDepth)
+	}
+	defer func() { p.depth-- }()
+	start := p.tok.pos
+	switch {
+	case p.is(tokenWord, "not"):
+		if err := p.advance(); err != nil {
+			return nil, err
+		}
+		n, err := p.unary()
+		if err != nil {
+			return nil, err
+		}
+		return &node{op: opNot, kids: []*node{n}, text: p.since(start)}, nil
+	case p.is(tokenSign, "("):
+		if err := p.advance(); err != nil {
+			return nil, err
+		}
+		n, err := p.binary(opOr)
+		if err != nil {
+			return nil, err
+		}
+		return n, p.expect(")")
+	case p.tok.kind == tokenWord && p.peek() == '(':
+		return p.call()
+	case p.tok.kind == tokenEnd:
+		return nil, p.unexpected("a filter function or a comparison")
+	}
+	return p.comparison()
+}
+
+var comparisons = map[string]struct{ less, equal, greater, text bool }{
+	"<": {less: true}, "<=": {less: true, equal: true}, "==": {equal: true}, "!=": {less: true, greater: true},
+	">=": {equal: true, greater: true}, ">": {greater: true},
+	"lt": {less: true, text: true}, "le": {less: true, equal: true, text: true}, "eq": {equal: true, text: true},
+	"ne": {less: true, greater: true, text: true}, "ge": {equal: true, greater: true, text: true}, "gt": {greater: true, text: true},
+}
+
+func (p *parser) comparison() (*node, error) {
+	start := p.tok.pos
+	left, err := p.operand()
+	if err != nil {
+		return nil, err
+	}
+	cmp, ok := comparisons[p.tok.text]
+	if !ok || p.tok.kind != tokenSign && p.tok.kind != tokenWord {
+		return nil, p.unexpected("a comparison like == or eq")
+	}
+	if err := p.advance(); err != nil {
+		return nil, err
+	}
+	right, err := p.operand()
+	if err != nil {
+		return nil, err
+	}
+	text := cmp.text
+	if !text {
+		p.expr.pending = append(p.expr.pending, func(env *Env) error {
+			text = env.StringComparison
+			return nil
+		})
+	}
+	test := func(m *logmsg.Message) bool {
+		c := compare(left.Append(nil, m, nil), right.Append(nil, m, nil), text)
+		return c < 0 && cmp.less || c == 0 && cmp.equal || c > 0 && cmp.greater
+	}
+	why := func(m *logmsg.Message) string {
+		return fmt.Sprintf("%q, %q", left.Append(nil, m, nil), right.Append(nil, m, nil))
+	}
+	return &node{text: p.since(start), test: test, why: why}, nil
+}
+
+func compare(a, b []byte, text bool) int {
+	if text {
+		return strings.Compare(string(a), string(b))
+	}
+	switch x, y := atoi(a), atoi(b); {
+	case x < y:
+		return -1
+	case x > y:
+		return 1
+	}
+	return 0
+}
+
+// operand reads a template: a text, a macro or a number.
+func (p *parser) operand() (*template.Template, error) {
+	if p.tok.kind != tokenString && p.tok.kind != tokenTemplate && p.tok.kind != tokenWord {
+		return nil, p.unexpected("a filter function, a text or a macro")
+	}
+	if p.tok.kind == tokenWord && (p.tok.text[0] < '0' || p.tok.text[0] > '9') {
+		return nil, fmt.Errorf("no filter function %q%s", p.tok.text, suggest(p.tok.text))
+	}
+	t, err := p.template(p.tok.text)
+	if err != nil {
+		return nil, err
+	}
+	return t, p.advance()
+}
+
+func (p *parser) template(text string) (*template.Template, error) {
+	t, err := template.Parse(text)
+	if err != nil {
+		return nil, err
+	}
+	p.expr.pending = append(p.expr.pending, func(env *Env) error { return env.Template(t) })
+	return t, nil
+}
+
+// A function reads what is between its parentheses.
+type function func(p *parser, n *node) error
+
+var functions map[string]function
+
+func init() { // the functions call the parser
+	functions = map[string]function{
+		"facility": facility, "level": severity, "severity": severity, "priority": severity,
+		"host": field("HOST"), "program": field("PROGRAM"), "message": field("MESSAGE"), "source": field("SOURCE"), "match": anyField,
+		"netmask": netmask, "netmask6": netmask6, "tags": tags, "in_list": inList, "filter": reference, "vip_held": vipHeld,
+	}
+}
+
+func suggest(name string) string {
+	if functions[option.Flag(strings.ToLower(name))] != nil {
+		return " without ("
+	}
+	names := []string{}
+	for n := range functions {
+		names = append(names, n)
+	}
+	slices.Sort(names)
+	return ", want one of " + quoteList(names)
+}
+
+func (p *parser) call() (*node, error) {
+	n := &node{}
+	start := p.tok.pos
+	f := functions[option.Flag(p.tok.text)]
+	if f == nil {
+		return nil, fmt.Errorf("no filter function %q%s", p.tok.text, suggest(p.tok.text))
+	}
+	if err := p.advance(); err != nil {
+		return nil, err
+	}
+	if err := p.expect("("); err != nil {
+		return nil, err
+	}
+	if err := f(p, n); err != nil {
+		return nil, err
+	}
+	if !p.is(tokenSign, ")") {
+		return nil, p.unexpected(")")
+	}
+	err := p.advance()
+	n.text = p.since(start)
+	return n, err
+}
+
+// list reads words or texts parted by commas or blanks.
+func (p *parser) list(want string, each func(text string) error) error {
+	for first := true; ; first = false {
+		if !first && p.is(tokenSign, ",") {
+			if err := p.advance(); err != nil {
+				return err
+			}
+		} else if !first && p.is(tokenSign, ")") {
+			return nil
+		}
+		if p.tok.kind != tokenWord && p.tok.kind != tokenString {
+			return p.unexpected(want)
+		}
+		if err := each(p.tok.text); err != nil {
+			return err
+		}
+		if err := p.advance(); err != nil {
+			return err
+		}
+	}
+}
+
+func facility(p *parser, n *node) error {
+	n.op = opFacility
+	return p.list("a facility", func(text string) error {
+		from, to, err := parseRange(text, syslog.ParseFacility)
+		if err != nil {
+			return err
+		}
+		if from == to && from > 31 {
+			n.numbers = append(n.numbers, from)
+		}
+		n.facilities |= syslog.FacilityRange(from, to)
+		return nil
+	})
+}
+
+func severity(p *parser, n *node) error {
+	n.op = opSeverity
+	return p.list("a severity", func(text string) error {
+		from, to, err := parseRange(text, syslog.ParseSeverity)
+		n.severities |= syslog.SeverityRange(from, to)
+		return err
+	})
+}
+
+// parseRange reads "a" or "a..b".
+func parseRange[T any](text string, parse func(string) (T, error)) (from, to T, err error) {
+	a, b, ok := strings.Cut(text, "..")
+	if from, err = parse(a); err != nil || !ok {
+		return from, from, err
+	}
+	to, err = parse(b)
+	return from, to, err
+}

@@ -1,0 +1,146 @@
+package parser
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+
+	"kad/forwarder/internal/logmsg"
+	"kad/forwarder/internal/option"
+	"kad/pkg/syslog"
+)
+
+// Syslog reads a syslog message within the message, whose header it replaces; a host that it does not name stays.
+type Syslog struct {
+	Common
+	Flags           []string    `toml:"flags"`
+	DropInvalid     bool        `toml:"drop_invalid"` // refuse what is no message
+	Zone            option.Zone `toml:"time_zone"`    // of stamps that name none
+	DefaultPriority string      `toml:"default_priority"`
+
+	parsers sync.Pool // of *syslog.Parser
+}
+
+// Init readies the parser.
+func (s *Syslog) Init() error {
+	p, _, err := HeaderOptions(s.Flags)
+	if err != nil {
+		return err
+	}
+	if p.DefaultPriority, err = ParsePriority(s.DefaultPriority); err != nil {
+		return option.Errorf("default_priority", "%w", err)
+	}
+	p.Location = s.Zone.Location
+	s.parsers.New = func() any { q := p; return &q }
+	return nil
+}
+
+// Process parses m.
+func (s *Syslog) Process(m *logmsg.Message) bool {
+	text := append(m.Arena(), s.input(m)...)[len(m.Arena()):]
+	p := s.parsers.Get().(*syslog.Parser)
+	defer s.parsers.Put(p)
+	var inner syslog.Message
+	if err := p.Parse(text, m.Received, &inner); err != nil {
+		if s.DropInvalid {
+			return false
+		}
+		SetError(m, text, err)
+		return true
+	}
+	if len(inner.Hostname) == 0 {
+		inner.Hostname = m.Hostname
+	} else {
+		m.Chained = false
+	}
+	m.ReplaceHeader(inner)
+	return true
+}
+
+// SetError makes m the message that says that text is no message, so that text is not lost.
+func SetError(m *logmsg.Message, text []byte, err error) {
+	at := 0
+	var bad *syslog.SyntaxError
+	if errors.As(err, &bad) {
+		at = min(bad.Offset, len(text))
+	}
+	msg := append([]byte("Error processing log message: "), text[:at]...)
+	if at > 0 {
+		msg = append(msg, ">@<"...)
+	}
+	m.ReplaceHeader(syslog.Message{
+		Priority:  syslog.NewPriority(syslog.Syslog, syslog.Err),
+		Timestamp: m.Received,
+		AppName:   []byte("syslog-ng"),
+		ProcID:    strconv.AppendInt(nil, int64(os.Getpid()), 10),
+		Hostname:  m.Hostname,
+		Msg:       append(msg, text[at:]...),
+	})
+}
+
+// ParsePriority reads "facility.severity", "" is user.notice.
+func ParsePriority(text string) (syslog.Priority, error) {
+	if text == "" {
+		return syslog.DefaultPriority, nil
+	}
+	facility, severity, ok := strings.Cut(text, ".")
+	if !ok {
+		return 0, fmt.Errorf("%q is not a facility, a dot and a severity", text)
+	}
+	f, err := syslog.ParseFacility(facility)
+	if err != nil {
+		return 0, err
+	}
+	s, err := syslog.ParseSeverity(severity)
+	return syslog.NewPriority(f, s), err
+}
+
+// A Header says what is done with a message besides parsing it.
+type Header struct {
+	NoParse, NoMultiLine, SanitizeUTF8, NoLegacyHeader, StoreRaw bool
+}
+
+// HeaderOptions reads the flags of sources and of the syslog parser.
+func HeaderOptions(flags []string) (p syslog.Parser, h Header, err error) {
+	for i, f := range flags {
+		switch option.Flag(f) {
+		case "syslog_protocol":
+			p.RFC5424 = true
+		case "no_rfc3164_fallback":
+			p.NoFallback = true
+		case "no_parse":
+			h.NoParse = true
+		case "no_hostname":
+			p.NoHostname = true
+		case "expect_hostname":
+			p.NoHostname = false
+		case "no_header":
+			p.NoHeader = true
+		case "check_hostname":
+			p.CheckHostname = true
+		case "kernel":
+			p.Local = true
+		case "no_multi_line":
+			h.NoMultiLine = true
+		case "sanitize_utf8":
+			h.SanitizeUTF8 = true
+		case "dont_store_legacy_msghdr":
+			h.NoLegacyHeader = true
+		case "store_raw_message":
+			h.StoreRaw = true
+		case "store_legacy_msghdr", "validate_utf8", "assume_utf8", "guess_timezone", "empty_lines", "threaded":
+		default:
+			return p, h, option.Errorf(fmt.Sprintf("flags[%d]", i), "flag %q is not known, want %s", f, strings.Join(headerFlags, ", "))
+		}
+	}
+	return p, h, nil
+}
+
+var headerFlags = []string{
+	"syslog_protocol", "no_parse", "no_hostname", "no_multi_line", "no_header", "store_legacy_msghdr", "dont_store_legacy_msghdr",
+	"expect_hostname", "sanitize_utf8", "validate_utf8", "assume_utf8", "no_rfc3164_fallback", "kernel", "check_hostname",
+	"store_raw_message", "guess_timezone",
+}
