@@ -4,7 +4,7 @@
 // takes flags after an argument for arguments, runs the default action for an unknown verb
 // and writes usage errors to stdout; urfave's App.Run is never called.
 //
-// Every tool gets from here: --color, --help and --version, the verb help,
+// Every tool gets from here: --color, --help and --version, the verbs help and completion,
 // "did you mean", the exit codes below, and the rule that stdout is data and stderr is talk.
 //
 // Of App are used Name, Usage, UsageText, ArgsUsage, Description, Flags, Commands and Action,
@@ -82,7 +82,7 @@ func root(app *App) *Command {
 		Action:      app.Action,
 		Flags:       append(slices.Clip(app.Flags), colorFlag(), helpFlag, versionFlag),
 	}
-	r.Subcommands = append(slices.Clip(app.Commands), helpVerb(r))
+	r.Subcommands = append(slices.Clip(app.Commands), completionVerb(r), helpVerb(r))
 	return r
 }
 

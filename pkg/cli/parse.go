@@ -104,7 +104,7 @@ func (p *parser) short(word string, rest []string) ([]string, error) {
 		}
 		value := word[i+len(string(letter)):]
 		assigned := strings.HasPrefix(value, "=")
-		if value != "" && (assigned || t.wantsValue()) {
+		if value != "" && (assigned || wantsValue(t.Flag)) {
 			return rest, t.assign(name, strings.TrimPrefix(value, "="))
 		}
 		var err error
@@ -121,7 +121,7 @@ func (p *parser) bare(t target, name string, rest []string) ([]string, error) {
 	if optional, ok := t.Flag.(*OptionalFlag); ok {
 		return rest, t.assign(name, optional.Bare)
 	}
-	if !t.wantsValue() {
+	if !wantsValue(t.Flag) {
 		return rest, t.assign(name, "true")
 	}
 	if len(rest) == 0 || p.flags[rest[0]].Flag != nil || rest[0] == "--" {
@@ -131,10 +131,10 @@ func (p *parser) bare(t target, name string, rest []string) ([]string, error) {
 }
 
 // wantsValue reports whether the word after the flag is its value.
-func (t target) wantsValue() bool {
-	_, optional := t.Flag.(*OptionalFlag)
-	f, ok := t.Flag.(urfave.DocGenerationFlag)
-	return ok && f.TakesValue() && !optional
+func wantsValue(f Flag) bool {
+	_, optional := f.(*OptionalFlag)
+	d, ok := f.(urfave.DocGenerationFlag)
+	return ok && d.TakesValue() && !optional
 }
 
 // assign sets the value of the flag spelled name.
