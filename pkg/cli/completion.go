@@ -54,19 +54,10 @@ func scopes(c *Command, path string) []scope {
 	return all
 }
 
-// spelling returns the flag as it is best written, in full.
-func spelling(f Flag) string {
-	names := spellings(f)
-	return slices.MaxFunc(names, func(a, b string) int { return len(a) - len(b) })
-}
-
-// spellings returns all ways to write the flag: "--output", "-o".
-func spellings(f Flag) []string {
-	var names []string
-	for _, n := range f.Names() {
-		names = append(names, dashed(n))
-	}
-	return names
+// longest returns the flag spelled in full.
+func longest(f Flag) string {
+	all := spellings(f)
+	return all[len(all)-1]
 }
 
 // findVerb is the loop of bash and zsh that finds the path of verbs before the cursor. The
@@ -131,7 +122,7 @@ func collect(all []scope, entry func(item) string) string {
 	for _, s := range all {
 		var flags []item
 		for _, f := range s.flags {
-			flags = append(flags, item{spelling(f), flagText(f)})
+			flags = append(flags, item{longest(f), flagText(f)})
 		}
 		add("verbs", quote(s.path), s.verbs)
 		add("flags", quote(s.path)+"*", flags)

@@ -24,14 +24,16 @@ func help(path []*Command) string {
 	if c.Description != "" {
 		b.WriteString("\n" + paragraphs(c.Description))
 	}
-	sections := flagSections(c)
-	if list := verbItems(c); len(list) > 0 {
-		sections = append([]section{{"Verbs", list}}, sections...)
+	blocks := []block{{"Verbs", verbItems(c)}}
+	for _, s := range flagSections(c) {
+		blocks = append(blocks, block{s.title, flagItems(s.flags)})
 	}
-	column := labelColumn(sections)
-	for _, s := range sections {
-		b.WriteString("\n" + s.title + ":\n")
-		for _, i := range s.items {
+	column := labelColumn(blocks)
+	for _, k := range blocks {
+		if len(k.items) > 0 {
+			b.WriteString("\n" + k.title + ":\n")
+		}
+		for _, i := range k.items {
 			b.WriteString(i.format(column))
 		}
 	}
@@ -83,8 +85,8 @@ func synopsis(path []*Command) []string {
 	return lines
 }
 
-// section is a heading of the help and what stands under it.
-type section struct {
+// block is a heading of the help and the items under it.
+type block struct {
 	title string
 	items []item
 }
@@ -99,35 +101,48 @@ func verbItems(c *Command) []item {
 	return items
 }
 
-// flagSections returns the flags of c by category, in the order of their declaration.
+func flagItems(flags []Flag) []item {
+	var items []item
+	for _, f := range flags {
+		items = append(items, item{flagLabel(f), flagText(f)})
+	}
+	return items
+}
+
+// section is a category of flags.
+type section struct {
+	title string
+	flags []Flag
+}
+
+// noCategory is the title of the flags that have none.
+const noCategory = "Flags"
+
+// flagSections returns the flags of c by category, both in the order of their declaration.
 func flagSections(c *Command) []section {
 	var sections []section
 	for _, f := range c.VisibleFlags() {
-		title := "Flags"
-		if cat, ok := f.(urfave.CategorizableFlag); ok && cat.GetCategory() != "" {
-			title = cat.GetCategory()
+		title := noCategory
+		if g, ok := f.(urfave.CategorizableFlag); ok && g.GetCategory() != "" {
+			title = g.GetCategory()
 		}
 		i := slices.IndexFunc(sections, func(s section) bool { return s.title == title })
 		if i < 0 {
 			i = len(sections)
 			sections = append(sections, section{title: title})
 		}
-		sections[i].items = append(sections[i].items, item{flagLabel(f), flagText(f)})
+		sections[i].flags = append(sections[i].flags, f)
 	}
 	return sections
 }
 
 // flagLabel returns "-o, --output FORMAT"; a flag without a short form is indented to match.
 func flagLabel(f Flag) string {
-	short, long := "    ", []string(nil)
-	for _, name := range f.Names() {
-		if len(name) == 1 {
-			short = "-" + name + ", "
-		} else {
-			long = append(long, "--"+name)
-		}
+	label := strings.Join(spellings(f), ", ")
+	if strings.HasPrefix(label, "--") {
+		label = "    " + label
 	}
-	return short + strings.Join(long, ", ") + valueLabel(f)
+	return label + valueLabel(f)
 }
 
 // valueLabel returns how the value follows the flag.
@@ -187,10 +202,10 @@ func defaultText(d urfave.DocGenerationFlag) string {
 }
 
 // labelColumn returns where the texts begin: after the longest label that leaves them room.
-func labelColumn(sections []section) int {
+func labelColumn(blocks []block) int {
 	column := 0
-	for _, s := range sections {
-		for _, i := range s.items {
+	for _, k := range blocks {
+		for _, i := range k.items {
 			if n := utf8.RuneCountInString(i.label) + 4; n <= 32 {
 				column = max(column, n)
 			}
@@ -207,7 +222,7 @@ func (i item) format(column int) string {
 	if n := utf8.RuneCountInString(label); n+2 <= column && text != "" {
 		return label + text[n:]
 	}
-	return wrap(i.label, 6)[4:] + text
+	return label + "\n" + text
 }
 
 // paragraphs wraps text; a line that begins with a blank stays as it is.
@@ -238,7 +253,7 @@ func paragraphs(text string) string {
 func wrap(text string, indent int) string {
 	var b strings.Builder
 	used := 0
-	for _, word := range strings.Fields(text) {
+	for _, word := range pieces(strings.Fields(text), columns-indent) {
 		n := utf8.RuneCountInString(word)
 		switch {
 		case used == 0:
@@ -258,4 +273,15 @@ func wrap(text string, indent int) string {
 		b.WriteString("\n")
 	}
 	return b.String()
+}
+
+// pieces cuts words that are longer than a line.
+func pieces(words []string, length int) []string {
+	var out []string
+	for _, w := range words {
+		for r := range slices.Chunk([]rune(w), length) {
+			out = append(out, string(r))
+		}
+	}
+	return out
 }

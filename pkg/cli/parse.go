@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"flag"
 	"fmt"
@@ -241,6 +242,16 @@ func dashed(name string) string {
 		return "-" + name
 	}
 	return "--" + name
+}
+
+// spellings returns all ways to write the flag, the short one first: "-o", "--output".
+func spellings(f Flag) []string {
+	var all []string
+	for _, name := range f.Names() {
+		all = append(all, dashed(name))
+	}
+	slices.SortStableFunc(all, func(a, b string) int { return cmp.Compare(len(a), len(b)) })
+	return all
 }
 
 // verbs returns the names of the verbs of c that are shown.
