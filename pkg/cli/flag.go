@@ -2,6 +2,7 @@ package cli
 
 import (
 	"io"
+	"math"
 	"os"
 	"strings"
 
@@ -69,7 +70,7 @@ func Colors(c *Context, w io.Writer) bool {
 
 // Nearest returns the candidate that word is most likely a slip of, "" when none is near.
 func Nearest(word string, candidates ...string) string {
-	best, least := "", len(word)+1
+	best, least := "", math.MaxInt
 	for _, c := range candidates {
 		d := distance(word, c)
 		near := 3*d <= max(len(word), len(c)) || len(word) > 2 && strings.HasPrefix(c, word)

@@ -8,6 +8,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	urfave "github.com/urfave/cli/v2"
 )
@@ -94,26 +95,35 @@ func (p *parser) long(word string, rest []string) ([]string, error) {
 
 // short takes single letters: -v, -vq, -o value, -ovalue, -o=value.
 func (p *parser) short(word string, rest []string) ([]string, error) {
-	for i, letter := range word {
-		if i == 0 {
-			continue
+	name, _, _ := strings.Cut(word, "=")
+	if _, ok := p.flags["-"+name]; ok { // -output
+		return nil, p.unknownFlag(name)
+	}
+	for letters := word[1:]; letters != ""; {
+		letter, after := cutRune(letters)
+		t, ok := p.flags["-"+letter]
+		if !ok && len(letters) == len(word)-1 {
+			return nil, p.unknownFlag(name)
 		}
-		name := "-" + string(letter)
-		t, ok := p.flags[name]
 		if !ok {
-			return nil, p.unknownFlag(word)
+			return nil, p.unknownFlag("-" + letter)
 		}
-		value := word[i+len(string(letter)):]
-		assigned := strings.HasPrefix(value, "=")
-		if value != "" && (assigned || wantsValue(t.Flag)) {
-			return rest, t.assign(name, strings.TrimPrefix(value, "="))
+		value, assigned := strings.CutPrefix(after, "=")
+		if assigned || after != "" && wantsValue(t.Flag) {
+			return rest, t.assign("-"+letter, value)
 		}
 		var err error
-		if rest, err = p.bare(t, name, rest); err != nil {
+		if rest, err = p.bare(t, "-"+letter, rest); err != nil {
 			return nil, err
 		}
+		letters = after
 	}
 	return rest, nil
+}
+
+func cutRune(s string) (first, rest string) {
+	_, n := utf8.DecodeRuneInString(s)
+	return s[:n], s[n:]
 }
 
 // bare takes a flag without "=", and its value from rest if it needs one. A flag in the
