@@ -278,23 +278,16 @@ func TestListDuringChanges(t *testing.T) {
 	for i := range fixed {
 		addAddr(t, h, eth0, fmt.Sprintf("10.0.%d.%d/32", i/250, i%250+1))
 	}
-	stop := make(chan struct{})
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		moving := address(t, "192.0.2.1/32")
-		for {
-			select {
-			case <-stop:
-				return
-			case <-time.After(time.Millisecond):
+	moving := address(t, "192.0.2.1/32")
+	for range 30 {
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			for range 20 { // fewer changes than list takes interruptions
 				h.AddrAdd(eth0, moving)
 				h.AddrDel(eth0, moving)
 			}
-		}
-	}()
-	defer func() { close(stop); <-done }()
-	for range 30 {
+		}()
 		addrs, err := List(ns)
 		if err != nil {
 			t.Fatal(err)
@@ -308,6 +301,7 @@ func TestListDuringChanges(t *testing.T) {
 		if len(seen) != fixed {
 			t.Fatalf("%d of %d addresses", len(seen), fixed)
 		}
+		<-done
 	}
 }
 
