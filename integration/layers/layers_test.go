@@ -18,7 +18,7 @@ import (
 var rooms = [][]string{
 	{"integration", "examples"},
 	{"kad-status", "kad-track", "kad-notify", "forwarder"},
-	{"kad-notify/internal/bgp", "forwarder/internal/daemon", "forwarder/internal/convert"},
+	{"kad-track/internal/dbus", "kad-notify/internal/bgp", "forwarder/internal/daemon", "forwarder/internal/convert"},
 	{"forwarder/internal/config", "forwarder/internal/control"},
 	{"forwarder/internal/source", "forwarder/internal/destination"},
 	{"forwarder/internal/logpath", "forwarder/internal/queue"},
