@@ -43,8 +43,8 @@ func newRelay() *cli.App {
 			&cli.BoolFlag{Name: "secret", Hidden: true},
 			&cli.StringSliceFlag{Name: "via", Category: "Roads", Usage: "pass `PLACE` on the way (repeatable)"},
 			&cli.OptionalFlag{
-				StringSliceFlag: cli.StringSliceFlag{Name: "ferry", Category: "Roads", Usage: "cross the water at `PIER`"},
-				Bare:            "old-harbour",
+				GenericFlag: cli.GenericFlag{Name: "ferry", Category: "Roads", Usage: "cross the water at `PIER`", Value: &piers{}},
+				Bare:        "old-harbour",
 			},
 		},
 		Action: show,
@@ -61,10 +61,20 @@ func newRelay() *cli.App {
 	}
 }
 
+// piers are the values of --ferry, in their order.
+type piers []string
+
+func (p *piers) Set(pier string) error {
+	*p = append(*p, pier)
+	return nil
+}
+
+func (p *piers) String() string { return strings.Join(*p, " ") }
+
 func show(c *cli.Context) error {
 	_, err := fmt.Fprintf(c.App.Writer, "%s %q o=%s v=%d t=%s weight=%d via=%q ferry=%q since=%s\n",
 		c.Command.Name, c.Args().Slice(), c.String("o"), c.Count("v"), c.Duration("t"), c.Int("weight"),
-		c.StringSlice("via"), c.StringSlice("ferry"), c.String("since"))
+		c.StringSlice("via"), *c.Generic("ferry").(*piers), c.String("since"))
 	return err
 }
 

@@ -17,10 +17,10 @@ type EnumFlag struct {
 }
 
 // OptionalFlag is a repeatable flag whose value may be left out and follows only after "=":
-// --syslog-ng or --syslog-ng=SOCKET. Context.StringSlice has the values in their order, with
-// Bare where none was given.
+// --syslog-ng or --syslog-ng=SOCKET. Its Value is set each time the flag is given, to Bare
+// when it stands alone: so a tool may note the order among several flags.
 type OptionalFlag struct {
-	StringSliceFlag
+	GenericFlag
 	Bare string
 }
 
