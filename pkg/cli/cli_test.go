@@ -65,6 +65,9 @@ func newRelay() *cli.App {
 type piers []string
 
 func (p *piers) Set(pier string) error {
+	if pier == "" {
+		return errors.New("a pier has a name")
+	}
 	*p = append(*p, pier)
 	return nil
 }
@@ -163,6 +166,8 @@ func TestRun(t *testing.T) {
 			stderr: `relay: --weight: "2t" is not a whole number` + "\n" + try},
 		{name: "bad bool", args: "--verbose=maybe", code: 2,
 			stderr: `relay: --verbose: "maybe" is neither true nor false` + "\n" + try},
+		{name: "value that the tool refuses", args: "--ferry=", code: 2,
+			stderr: `relay: --ferry: "": a pier has a name` + "\n" + try},
 		{name: "bad enumerated value", args: "-o tabel", code: 2,
 			stderr: `relay: -o: unknown value "tabel" (did you mean "table"?), want table, wide or json` + "\n" + try},
 		{name: "missing verb", args: "queue", code: 2,

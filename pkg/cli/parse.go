@@ -85,7 +85,7 @@ func (p *parser) long(word string, rest []string) ([]string, error) {
 	name, value, hasValue := strings.Cut(word, "=")
 	t, ok := p.flags[name]
 	if !ok {
-		return nil, p.unknownFlag(name)
+		return nil, p.unknownFlag(word)
 	}
 	if hasValue {
 		return rest, t.assign(name, value)
@@ -95,18 +95,14 @@ func (p *parser) long(word string, rest []string) ([]string, error) {
 
 // short takes single letters: -v, -vq, -o value, -ovalue, -o=value.
 func (p *parser) short(word string, rest []string) ([]string, error) {
-	name, _, _ := strings.Cut(word, "=")
-	if _, ok := p.flags["-"+name]; ok { // -output
-		return nil, p.unknownFlag(name)
+	if name, _, _ := strings.Cut(word, "="); p.flags["-"+name].Flag != nil { // -output
+		return nil, p.unknownFlag(word)
 	}
 	for letters := word[1:]; letters != ""; {
 		letter, after := cutRune(letters)
 		t, ok := p.flags["-"+letter]
-		if !ok && len(letters) == len(word)-1 {
-			return nil, p.unknownFlag(name)
-		}
 		if !ok {
-			return nil, p.unknownFlag("-" + letter)
+			return nil, p.unknownFlag("-" + letters)
 		}
 		value, assigned := strings.CutPrefix(after, "=")
 		if assigned || after != "" && wantsValue(t.Flag) {
@@ -165,7 +161,7 @@ func (t target) assign(name, value string) error {
 		text = urfave.NewStringSlice(append(slices.Clip(values), value)...).Serialize()
 	}
 	if err := t.set.Set(first, text); err != nil {
-		return Usagef("%s: %q %s", name, value, complaint(t.Flag, err))
+		return Usagef("%s: %q%s", name, value, complaint(t.Flag, err))
 	}
 	return nil
 }
@@ -193,17 +189,17 @@ func given(set *flag.FlagSet, name string) (found bool) {
 	return found
 }
 
-// complaint says in words what is wrong with a value.
+// complaint says what is wrong with a value; it follows the value.
 func complaint(f Flag, err error) string {
 	switch f.(type) {
 	case *BoolFlag:
-		return "is neither true nor false"
+		return " is neither true nor false"
 	case *DurationFlag:
-		return "is not a duration such as 500ms or 2s"
+		return " is not a duration such as 500ms or 2s"
 	case *IntFlag:
-		return "is not a whole number"
+		return " is not a whole number"
 	}
-	return err.Error()
+	return ": " + err.Error()
 }
 
 // check looks for what is missing or too much when all arguments are taken.
@@ -229,7 +225,9 @@ func (p *parser) check() error {
 	return p.set.Parse(append([]string{"--"}, p.operands...))
 }
 
+// unknownFlag is the error for word, whose value, if it has one, is left out.
 func (p *parser) unknownFlag(word string) error {
+	word, _, _ = strings.Cut(word, "=")
 	var names []string
 	for name, t := range p.flags {
 		if isVisible(t.Flag) {
