@@ -25,14 +25,15 @@ var rooms = [][]string{
 	{"forwarder/internal/filter", "forwarder/internal/parser", "forwarder/internal/rewrite"},
 	{"forwarder/internal/template"},
 	{"forwarder/internal/logmsg", "forwarder/internal/stats"},
-	{"pkg/keepalived", "pkg/syslog", "pkg/vip", "pkg/cli"},
+	{"pkg/conf", "pkg/keepalived", "pkg/syslog", "pkg/vip", "pkg/cli"},
 }
 
 // doors has the rooms that may import a dependency. golang.org/x is as free as the standard library.
 var doors = map[string][]string{
-	"github.com/BurntSushi/toml":          {"kad-track", "kad-notify", "forwarder/internal/config"},
+	"github.com/BurntSushi/toml":          {"pkg/conf", "forwarder/internal/config"},
 	"github.com/coreos/go-systemd":        {"kad-track", "kad-notify", "forwarder/internal/daemon"},
 	"github.com/osrg/gobgp":               {"kad-notify/internal/bgp"},
+	"github.com/pelletier/go-toml":        {"pkg/conf"},
 	"github.com/prometheus/client_golang": {"forwarder/internal/stats"},
 	"github.com/urfave/cli":               {"pkg/cli"},
 	"github.com/vishvananda":              {"pkg/vip"},
