@@ -83,7 +83,8 @@ lint: ## gofmt, go vet, staticcheck, shellcheck, and the layers of docs/style.md
 
 fuzz: ## run every fuzz target for FUZZTIME=30s
 	@for package in $$(go list ./...); do
-		for target in $$(go test -list '^Fuzz' $$package | grep ^Fuzz || true); do
+		targets=$$(go test -list '^Fuzz' $$package)
+		for target in $$(grep ^Fuzz <<<"$$targets"); do
 			echo "$$package $$target"
 			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$package
 		done
