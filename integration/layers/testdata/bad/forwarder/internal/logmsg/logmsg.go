@@ -1,0 +1,3 @@
+package logmsg
+
+import _ "kad/forwarder/internal/logpath"

@@ -1,0 +1,3 @@
+package logpath
+
+import _ "github.com/example/left-pad"

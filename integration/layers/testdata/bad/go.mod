@@ -1,0 +1,3 @@
+module kad
+
+go 1.26.0

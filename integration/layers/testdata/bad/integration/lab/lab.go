@@ -1,0 +1,3 @@
+package lab
+
+import _ "kad/pkg/vip"

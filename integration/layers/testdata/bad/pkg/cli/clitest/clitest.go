@@ -1,0 +1,5 @@
+package clitest
+
+import _ "testing"
+
+import _ "kad/pkg/cli"

@@ -1,0 +1,116 @@
+package cli
+
+import (
+	"io"
+	"math"
+	"os"
+	"strings"
+
+	"golang.org/x/term"
+)
+
+// EnumFlag is a string flag that takes one of Values. They are checked, shown in the help
+// and completed.
+type EnumFlag struct {
+	StringFlag
+	Values []string
+}
+
+// OptionalFlag is a repeatable flag whose value may be left out and follows only after "=":
+// --syslog-ng or --syslog-ng=SOCKET. Its Value is set each time the flag is given, to Bare
+// when it stands alone: so a tool may note the order among several flags.
+type OptionalFlag struct {
+	GenericFlag
+	Bare string
+}
+
+// OutputFlag returns -o, --output with formats as its values; the first is the default.
+func OutputFlag(formats ...string) Flag {
+	return &EnumFlag{
+		StringFlag: StringFlag{
+			Name: "output", Aliases: []string{"o"}, Value: formats[0],
+			Usage: "write the data as `FORMAT`: " + alternatives(formats),
+		},
+		Values: formats,
+	}
+}
+
+func colorFlag() Flag {
+	values := []string{"auto", "always", "never"}
+	return &EnumFlag{
+		StringFlag: StringFlag{
+			Name: "color", Value: values[0], Category: common,
+			Usage: "colour the output `WHEN`: " + alternatives(values) +
+				"; auto means on a terminal, unless NO_COLOR is set",
+		},
+		Values: values,
+	}
+}
+
+// common is the heading of the flags that all tools have.
+const common = "Common flags"
+
+var (
+	helpFlag    = &BoolFlag{Name: "help", Aliases: []string{"h"}, Category: common, Usage: "print this help"}
+	versionFlag = &BoolFlag{Name: "version", Aliases: []string{"V"}, Category: common, Usage: "print the version"}
+)
+
+// Colors reports whether output to w is to be coloured: by --color, else when w is a terminal
+// that is not dumb and NO_COLOR (https://no-color.org) is empty.
+func Colors(c *Context, w io.Writer) bool {
+	switch c.String("color") {
+	case "always":
+		return true
+	case "never":
+		return false
+	}
+	f, ok := w.(*os.File)
+	return ok && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb" && term.IsTerminal(int(f.Fd()))
+}
+
+// Nearest returns the candidate that word is most likely a slip of, "" when none is near.
+func Nearest(word string, candidates ...string) string {
+	best, least := "", math.MaxInt
+	for _, c := range candidates {
+		d := distance(word, c)
+		near := 3*d <= max(len(word), len(c)) || len(word) > 2 && strings.HasPrefix(c, word)
+		if near && d < least {
+			best, least = c, d
+		}
+	}
+	return best
+}
+
+// distance counts the letters to insert, delete, replace or swap with their neighbour to make
+// a of b (optimal string alignment).
+func distance(a, b string) int {
+	var before, last []int
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		before, last, row = last, row, make([]int, len(b)+1)
+		row[0] = i + 1
+		for j := range len(b) {
+			replace := last[j]
+			if a[i] != b[j] {
+				replace++
+			}
+			row[j+1] = min(replace, last[j+1]+1, row[j]+1)
+			if i > 0 && j > 0 && a[i] == b[j-1] && a[i-1] == b[j] {
+				row[j+1] = min(row[j+1], before[j-1]+1)
+			}
+		}
+	}
+	return row[len(b)]
+}
+
+// alternatives joins words as in "table, wide or json".
+func alternatives(words []string) string {
+	last := len(words) - 1
+	if last < 1 {
+		return strings.Join(words, "")
+	}
+	return strings.Join(words[:last], ", ") + " or " + words[last]
+}
