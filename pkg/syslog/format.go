@@ -20,7 +20,7 @@ type stampText struct {
 
 // AppendRFC5424 appends m by RFC 5424, without framing. Empty fields are written as "-".
 func (f *Formatter) AppendRFC5424(dst []byte, m *Message) []byte {
-	dst = appendPriority(dst, m.Priority)
+	dst = AppendPriority(dst, m.Priority)
 	dst = append(dst, "1 "...)
 	dst = f.AppendISO(dst, m.Timestamp)
 	for _, field := range [...][]byte{m.Hostname, m.AppName, m.ProcID, m.MsgID, m.StructuredData} {
@@ -41,7 +41,7 @@ func (f *Formatter) AppendRFC5424(dst []byte, m *Message) []byte {
 
 // AppendRFC3164 appends m by RFC 3164, without framing: priority, stamp, host, Tag and Msg.
 func (f *Formatter) AppendRFC3164(dst []byte, m *Message) []byte {
-	dst = appendPriority(dst, m.Priority)
+	dst = AppendPriority(dst, m.Priority)
 	dst = f.AppendBSD(dst, m.Timestamp)
 	dst = append(dst, ' ')
 	dst = append(dst, m.Hostname...)
@@ -50,7 +50,8 @@ func (f *Formatter) AppendRFC3164(dst []byte, m *Message) []byte {
 	return append(dst, m.Msg...)
 }
 
-func appendPriority(dst []byte, p Priority) []byte {
+// AppendPriority appends "<13>".
+func AppendPriority(dst []byte, p Priority) []byte {
 	dst = append(dst, '<')
 	dst = strconv.AppendUint(dst, uint64(p), 10)
 	return append(dst, '>')

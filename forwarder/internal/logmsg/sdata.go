@@ -131,3 +131,11 @@ func sdID(name string) (string, bool) {
 	}
 	return rest, true
 }
+
+// StructuredDataBytes is what AppendStructuredData appends.
+func (m *Message) StructuredDataBytes() []byte {
+	if !m.exploded {
+		return m.StructuredData
+	}
+	return m.AppendStructuredData(nil)
+}

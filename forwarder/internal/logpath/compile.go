@@ -4,7 +4,7 @@ package logpath
 type Program struct {
 	nodes   []node
 	sinks   []Sink
-	entries map[string]int32
+	entries map[string][]int32
 }
 
 type opcode uint8
@@ -50,7 +50,7 @@ type compiler struct {
 // Compile makes a program of g.
 func Compile(g *Graph) *Program {
 	c := &compiler{graph: g, sinks: map[Sink]int32{}}
-	c.entries = map[string]int32{}
+	c.entries = map[string][]int32{}
 	bySource := map[string][]branch{}
 	for _, path := range g.Paths {
 		b := c.branch(path, end, false)
@@ -63,7 +63,10 @@ func Compile(g *Graph) *Program {
 		}
 	}
 	for _, source := range g.Sources {
-		c.entries[source.Name] = c.junction(bySource[source.Name], &node{next: end})
+		first := c.junction(bySource[source.Name], &node{next: end})
+		for _, elements := range source.Channels {
+			c.entries[source.Name] = append(c.entries[source.Name], c.chain(elements, first, false))
+		}
 	}
 	return &c.Program
 }
@@ -78,8 +81,8 @@ func (g *Graph) named() (names []string) {
 	return names
 }
 
-// Entry is where messages of a source enter the program.
-func (p *Program) Entry(source string) int32 { return p.entries[source] }
+// Entry is where messages of a source's driver enter the program.
+func (p *Program) Entry(source string, driver int) int32 { return p.entries[source][driver] }
 
 func (c *compiler) add(n node) int32 {
 	c.nodes = append(c.nodes, n)

@@ -105,6 +105,8 @@ type Source struct {
 	Name string
 	// Inline says that it stands in a log statement: catchall does not include it.
 	Inline bool
+	// Channels are the steps of each of its drivers, which come before all paths.
+	Channels [][]Element
 }
 
 // A Graph is all that Compile needs.

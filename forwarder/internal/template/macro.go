@@ -117,7 +117,7 @@ func macroOf(name string) macro {
 	}
 	return func(dst []byte, m *logmsg.Message, c *Context) []byte {
 		t := at(m)
-		return write(dst, c.inZone(t).Time(), t)
+		return write(dst, c.InZone(t).Time(), t)
 	}
 }
 
@@ -132,8 +132,8 @@ func stampMacro(name string, at clock) macro {
 	}
 }
 
-// inZone is t in the zone of the context.
-func (c *Context) inZone(t syslog.Time) syslog.Time {
+// InZone is t in the zone of the context.
+func (c *Context) InZone(t syslog.Time) syslog.Time {
 	if c.Zone != nil {
 		_, offset := time.Unix(t.Sec, 0).In(c.Zone).Zone()
 		t.Offset = int32(offset)
@@ -143,7 +143,7 @@ func (c *Context) inZone(t syslog.Time) syslog.Time {
 
 // AppendTime appends t in a format, in the zone of the context and with its digits of a second.
 func (c *Context) AppendTime(dst []byte, t syslog.Time, format TimeFormat) []byte {
-	t = c.inZone(t)
+	t = c.InZone(t)
 	switch format {
 	case RFC3339:
 		return c.AppendISO(dst, t)

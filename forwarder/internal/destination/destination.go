@@ -1,0 +1,267 @@
+// Package destination sends messages: to servers, sockets, files and programs. A [Destination] formats messages on the
+// goroutines that route them, keeps them in its queue, and sends them on a goroutine of its own.
+package destination
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"kad/forwarder/internal/logmsg"
+	"kad/forwarder/internal/logpath"
+	"kad/forwarder/internal/option"
+	"kad/forwarder/internal/queue"
+	"kad/forwarder/internal/template"
+)
+
+// A Driver is one kind of destination with its options, which have been decoded.
+type Driver interface {
+	// Init checks the options. Its error is an *option.Error.
+	Init() error
+	// Settings are the options that all drivers have.
+	Settings() *Common
+	// Format says how a message is written, after Init.
+	Format() Format
+	// Connect opens what the driver writes to.
+	Connect(ctx context.Context, logger *slog.Logger) (Conn, error)
+}
+
+// A Conn is open. What Write returns without an error has left our hands.
+type Conn interface {
+	Write(batches []*queue.Batch) error
+	Close() error
+}
+
+// A reopener can begin anew with the files that it writes to.
+type reopener interface{ Reopen() }
+
+// Drivers makes a driver of each name, with its defaults.
+var Drivers = map[string]func(g *option.Globals) Driver{
+	"network":     newNetwork,
+	"syslog":      newSyslog,
+	"unix_stream": func(g *option.Globals) Driver { return &Unix{Common: common(g), network: "unix"} },
+	"unix_dgram":  func(g *option.Globals) Driver { return &Unix{Common: common(g), network: "unixgram"} },
+	"file":        newFile,
+	"pipe":        func(g *option.Globals) Driver { return &Pipe{Common: common(g)} },
+	"program":     func(g *option.Globals) Driver { return &Program{Common: common(g)} },
+	"stdout":      func(g *option.Globals) Driver { return &Stdout{Common: common(g)} },
+}
+
+// Common has the options of all destinations.
+type Common struct {
+	Template       *template.Template  `toml:"template"` // nil: the driver's format
+	TemplateEscape bool                `toml:"template_escape"`
+	TimeFormat     template.TimeFormat `toml:"ts_format"`
+	FracDigits     int                 `toml:"frac_digits"`
+	Zone           option.Zone         `toml:"time_zone"`     // none: that of the stamp
+	LogFIFOSize    int                 `toml:"log_fifo_size"` // messages
+	TimeReopen     option.Duration     `toml:"time_reopen"`
+	Flags          []string            `toml:"flags"`
+
+	noMultiLine, syslogProtocol bool
+}
+
+func common(g *option.Globals) Common {
+	c := Common{
+		TemplateEscape: g.TemplateEscape, FracDigits: g.FracDigits, Zone: g.SendTimeZone, LogFIFOSize: g.LogFIFOSize,
+		TimeReopen: g.TimeReopen,
+	}
+	_ = c.TimeFormat.UnmarshalText([]byte(g.TimeFormat)) // checked where it was decoded
+	return c
+}
+
+// Settings are the options.
+func (c *Common) Settings() *Common { return c }
+
+// Init checks the options.
+func (c *Common) Init() error {
+	for i, f := range c.Flags {
+		switch option.Flag(f) {
+		case "no_multi_line":
+			c.noMultiLine = true
+		case "syslog_protocol":
+			c.syslogProtocol = true
+		case "threaded":
+		default:
+			return option.Errorf(fmt.Sprintf("flags[%d]", i), "flag %q is not known, want no_multi_line, syslog_protocol or threaded", f)
+		}
+	}
+	if c.FracDigits < 0 || c.FracDigits > 6 {
+		return option.Errorf("frac_digits", "%d is not from 0 to 6", c.FracDigits)
+	}
+	if c.LogFIFOSize < 1 {
+		return option.Errorf("log_fifo_size", "%d is below the minimum 1", c.LogFIFOSize)
+	}
+	return nil
+}
+
+// A Destination is a driver at work. It is a logpath.Sink.
+type Destination struct {
+	Name   string
+	driver Driver
+	format Format
+	queue  queue.Queue
+	logger *slog.Logger
+	reopen atomic.Bool
+
+	received, dropped, sent atomic.Uint64
+}
+
+// New makes a destination of a driver whose Init was called. It starts nothing.
+func New(name string, driver Driver) *Destination {
+	return &Destination{Name: name, driver: driver, queue: queue.New(driver.Settings().LogFIFOSize)}
+}
+
+// String names the destination in logs.
+func (d *Destination) String() string { return "destination " + d.Name }
+
+// Counts are the messages that were routed to it, those that were dropped, sent, and that wait.
+func (d *Destination) Counts() (received, dropped, sent uint64, waiting int) {
+	return d.received.Load(), d.dropped.Load(), d.sent.Load(), d.queue.Len()
+}
+
+// Reopen makes the destination open its files anew.
+func (d *Destination) Reopen() { d.reopen.Store(true) }
+
+// Drain says that nothing is routed here any more: Run ends when all is sent.
+func (d *Destination) Drain() { d.queue.Drain() }
+
+// maxWrite is about how many bytes are written at once.
+const maxWrite = 256 << 10
+
+// Run sends until the queue is drained or ctx ends.
+func (d *Destination) Run(ctx context.Context, logger *slog.Logger) error {
+	d.logger = logger.With("destination", d.Name)
+	stop := context.AfterFunc(ctx, d.queue.Close)
+	defer stop()
+	var conn Conn
+	var last error
+	for {
+		batches := d.queue.Next(maxWrite)
+		if len(batches) == 0 {
+			break
+		}
+		var err error
+		if conn == nil {
+			conn, err = d.driver.Connect(ctx, d.logger)
+		}
+		if r, ok := conn.(reopener); ok && d.reopen.Swap(false) {
+			r.Reopen()
+		}
+		if err == nil {
+			err = conn.Write(batches)
+		}
+		if err == nil {
+			if last != nil {
+				d.logger.Info("destination works again")
+			}
+			last = nil
+			d.acknowledge(batches)
+			continue
+		}
+		conn = d.failed(ctx, conn, err, &last)
+	}
+	if conn != nil {
+		return conn.Close()
+	}
+	return nil
+}
+
+func (d *Destination) acknowledge(batches []*queue.Batch) {
+	n := 0
+	for _, b := range batches {
+		n += len(b.Ends)
+	}
+	d.queue.Ack(len(batches))
+	d.sent.Add(uint64(n))
+}
+
+// failed gives up conn and waits before the next attempt. The first error is logged, and each that differs.
+func (d *Destination) failed(ctx context.Context, conn Conn, err error, last *error) Conn {
+	if conn != nil {
+		_ = conn.Close() // it is broken
+	}
+	d.queue.Rewind()
+	if ctx.Err() == nil && (*last == nil || (*last).Error() != err.Error()) {
+		d.logger.Warn("destination failed, it is tried again", "error", err, "time_reopen", time.Duration(d.driver.Settings().TimeReopen))
+	}
+	*last = err
+	select {
+	case <-ctx.Done():
+	case <-time.After(time.Duration(d.driver.Settings().TimeReopen)):
+	}
+	return nil
+}
+
+// NewBatch gives a goroutine what it hands messages over with.
+func (d *Destination) NewBatch() logpath.Batch {
+	c := d.driver.Settings()
+	b := &batch{destination: d, format: d.driver.Format()}
+	b.context = template.Context{TimeFormat: c.TimeFormat, Zone: c.Zone.Location, Escape: c.TemplateEscape}
+	b.context.FracDigits = c.FracDigits
+	return b
+}
+
+// A batch collects what one goroutine has for the destination.
+type batch struct {
+	destination *Destination
+	format      Format
+	context     template.Context
+	current     *queue.Batch
+	others      []*queue.Batch // with other keys, where the format has keys
+	key         []byte
+}
+
+// Add formats m.
+func (b *batch) Add(m *logmsg.Message, wait bool) {
+	q := b.current
+	if b.format.Key != nil {
+		b.key = b.format.Key(b.key[:0], m, &b.context)
+		q = b.find()
+	} else if q == nil {
+		q = queue.Get()
+		b.current = q
+	}
+	q.Wait = q.Wait || wait
+	q.Data = b.format.Append(q.Data, m, &b.context)
+	q.Ends = append(q.Ends, len(q.Data))
+}
+
+// find is the batch of the key.
+func (b *batch) find() *queue.Batch {
+	for _, q := range b.others {
+		if q.Key == string(b.key) {
+			return q
+		}
+	}
+	q := queue.Get()
+	q.Key = string(b.key)
+	b.others = append(b.others, q)
+	return q
+}
+
+// Flush hands the batches over.
+func (b *batch) Flush() {
+	if b.current != nil {
+		b.hand(b.current)
+		b.current = nil
+	}
+	for i, q := range b.others {
+		b.hand(q)
+		b.others[i] = nil
+	}
+	b.others = b.others[:0]
+}
+
+func (b *batch) hand(q *queue.Batch) {
+	b.destination.received.Add(uint64(len(q.Ends)))
+	if n := b.destination.queue.Append(q); n > 0 {
+		b.destination.dropped.Add(uint64(n))
+	}
+}
+
+// errClosed is what a write to a closed peer finds.
+var errClosed = errors.New("the peer has closed the connection")

@@ -1,0 +1,91 @@
+package destination
+
+import (
+	"bytes"
+
+	"kad/forwarder/internal/logmsg"
+	"kad/forwarder/internal/template"
+	"kad/pkg/syslog"
+)
+
+// A Format writes messages.
+type Format struct {
+	// Append appends one message with its framing.
+	Append func(dst []byte, m *logmsg.Message, c *template.Context) []byte
+	// Key, if set, says which of several files m is for.
+	Key func(dst []byte, m *logmsg.Message, c *template.Context) []byte
+}
+
+type appendFunc = func(dst []byte, m *logmsg.Message, c *template.Context) []byte
+
+// text is the format of files, sockets and programs: the template, or the BSD format with a newline.
+func (c *Common) text(priority bool) appendFunc {
+	write := appendFunc(appendLine)
+	switch {
+	case c.syslogProtocol:
+		write = newline(c.syslog())
+	case c.Template != nil:
+		write = c.Template.Append
+	case priority:
+		write = appendBSD
+	}
+	if !c.noMultiLine {
+		return write
+	}
+	return func(dst []byte, m *logmsg.Message, ctx *template.Context) []byte {
+		start := len(dst)
+		dst = write(dst, m, ctx)
+		for line := dst[start:max(start, len(dst)-1)]; ; {
+			i := bytes.IndexByte(line, '\n')
+			if i < 0 {
+				return dst
+			}
+			line[i] = ' '
+			line = line[i+1:]
+		}
+	}
+}
+
+func newline(write appendFunc) appendFunc {
+	return func(dst []byte, m *logmsg.Message, c *template.Context) []byte {
+		return append(write(dst, m, c), '\n')
+	}
+}
+
+func counted(write appendFunc) appendFunc {
+	return func(dst []byte, m *logmsg.Message, c *template.Context) []byte {
+		start := len(dst)
+		return syslog.InsertCount(write(dst, m, c), start)
+	}
+}
+
+// appendLine is the format of a log file.
+func appendLine(dst []byte, m *logmsg.Message, c *template.Context) []byte {
+	dst = c.AppendTime(dst, m.Timestamp, c.TimeFormat)
+	dst = append(append(append(dst, ' '), m.Hostname...), ' ')
+	dst = m.AppendHeader(dst)
+	return append(append(dst, m.Msg...), '\n')
+}
+
+// appendBSD is RFC 3164.
+func appendBSD(dst []byte, m *logmsg.Message, c *template.Context) []byte {
+	return appendLine(syslog.AppendPriority(dst, m.Priority), m, c)
+}
+
+// syslog is RFC 5424 without framing; a template writes MSG.
+func (c *Common) syslog() appendFunc {
+	return func(dst []byte, m *logmsg.Message, ctx *template.Context) []byte {
+		out := m.Message
+		out.UTF8 = false
+		out.StructuredData = m.StructuredDataBytes()
+		if ctx.Zone != nil {
+			out.Timestamp = ctx.InZone(m.Timestamp)
+		}
+		if c.Template == nil {
+			return ctx.AppendRFC5424(dst, &out)
+		}
+		out.Msg = nil
+		dst = append(ctx.AppendRFC5424(dst, &out), ' ')
+		return c.Template.Append(dst, m, ctx)
+	}
+}

@@ -1,0 +1,156 @@
+package destination
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"os"
+	"os/exec"
+	"syscall"
+
+	"kad/forwarder/internal/option"
+	"kad/forwarder/internal/queue"
+)
+
+// Unix sends to a socket of this host.
+type Unix struct {
+	Common
+	Path string `toml:"path"`
+
+	network string
+}
+
+// Init checks the options.
+func (u *Unix) Init() error {
+	if u.Path == "" {
+		return option.Errorf("path", "the path of a socket is required")
+	}
+	return u.Common.Init()
+}
+
+// Format says how a message is written.
+func (u *Unix) Format() Format { return Format{Append: u.text(true)} }
+
+// Connect opens the socket.
+func (u *Unix) Connect(ctx context.Context, _ *slog.Logger) (Conn, error) {
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, u.network, u.Path)
+	if err != nil {
+		return nil, err
+	}
+	if u.network == "unixgram" {
+		return &datagrams{conn}, nil
+	}
+	return newStream(conn), nil
+}
+
+// isDatagramLoss tells whether an error is about one datagram, not about the socket.
+func isDatagramLoss(err error) bool {
+	return errors.Is(err, syscall.EMSGSIZE) || errors.Is(err, syscall.ECONNREFUSED)
+}
+
+// Pipe writes to a named pipe.
+type Pipe struct {
+	Common
+	Path string `toml:"path"`
+}
+
+// Init checks the options.
+func (p *Pipe) Init() error {
+	if p.Path == "" {
+		return option.Errorf("path", "the path of a pipe is required")
+	}
+	return p.Common.Init()
+}
+
+// Format says how a message is written.
+func (p *Pipe) Format() Format { return Format{Append: p.text(false)} }
+
+// Connect opens the pipe, which must have a reader.
+func (p *Pipe) Connect(context.Context, *slog.Logger) (Conn, error) {
+	f, err := os.OpenFile(p.Path, os.O_WRONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	return &writer{f}, nil
+}
+
+// Stdout writes to standard output.
+type Stdout struct{ Common }
+
+// Format says how a message is written.
+func (s *Stdout) Format() Format { return Format{Append: s.text(false)} }
+
+// Connect returns standard output.
+func (s *Stdout) Connect(context.Context, *slog.Logger) (Conn, error) {
+	return &writer{keepOpen{os.Stdout}}, nil
+}
+
+// keepOpen is a file that is not ours to close.
+type keepOpen struct{ *os.File }
+
+// Close does nothing.
+func (keepOpen) Close() error { return nil }
+
+// A writer writes batch by batch.
+type writer struct {
+	file interface {
+		Write(b []byte) (int, error)
+		Close() error
+	}
+}
+
+func (w *writer) Write(batches []*queue.Batch) error {
+	for _, b := range batches {
+		if _, err := w.file.Write(b.Data); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *writer) Close() error { return w.file.Close() }
+
+// Program starts a program and writes to its standard input.
+type Program struct {
+	Common
+	Command string `toml:"command"`
+}
+
+// Init checks the options.
+func (p *Program) Init() error {
+	if p.Command == "" {
+		return option.Errorf("command", "a command line is required")
+	}
+	return p.Common.Init()
+}
+
+// Format says how a message is written.
+func (p *Program) Format() Format { return Format{Append: p.text(false)} }
+
+// Connect starts the program.
+func (p *Program) Connect(_ context.Context, logger *slog.Logger) (Conn, error) {
+	cmd := exec.Command("/bin/sh", "-c", p.Command)
+	cmd.Stderr = os.Stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	logger.Info("program started", "pid", cmd.Process.Pid)
+	return &program{writer{in}, cmd}, nil
+}
+
+type program struct {
+	writer
+	cmd *exec.Cmd
+}
+
+// Close ends the program's input and waits for it.
+func (p *program) Close() error {
+	return errors.Join(p.writer.Close(), p.cmd.Wait())
+}

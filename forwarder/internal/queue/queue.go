@@ -1,0 +1,174 @@
+// Package queue keeps what a destination still has to send: whole batches of formatted messages, in order, until they are
+// acknowledged.
+package queue
+
+import "sync"
+
+// A Batch is formatted messages, one after the other.
+type Batch struct {
+	Key  string // which file they are for, where a destination has several
+	Data []byte
+	Ends []int // of each message in Data
+	Wait bool  // flow control: the queue makes room instead of dropping
+}
+
+// Reset empties the batch and keeps its memory.
+func (b *Batch) Reset() { b.Data, b.Ends, b.Wait = b.Data[:0], b.Ends[:0], false }
+
+// truncate leaves the first n messages.
+func (b *Batch) truncate(n int) {
+	end := 0
+	if n > 0 {
+		end = b.Ends[n-1]
+	}
+	b.Ends, b.Data = b.Ends[:n], b.Data[:end]
+}
+
+// A Queue is filled by many goroutines and emptied by one. What Next gave stays in it until Ack: Rewind gives it again.
+type Queue interface {
+	// Append takes b over and returns how many of its messages, the last ones, were dropped because the queue is full.
+	// A batch with Wait waits for room instead; it is dropped only when the queue is closed.
+	Append(b *Batch) (dropped int)
+	// Next returns the batches that come next, at least one, of about max bytes. It waits for one, and returns none when
+	// the queue is closed, or empty and drained.
+	Next(max int) []*Batch
+	// Ack says that the n oldest batches that Next gave are sent.
+	Ack(n int)
+	// Rewind makes Next give again what is not acknowledged.
+	Rewind()
+	// Len counts the messages that are not acknowledged.
+	Len() int
+	// Drain says that nothing is appended any more.
+	Drain()
+	// Close ends all waiting.
+	Close()
+}
+
+// Memory is a queue in memory.
+type Memory struct {
+	capacity int
+
+	mu       sync.Mutex // guards what follows
+	notEmpty sync.Cond
+	notFull  sync.Cond
+	batches  []*Batch
+	given    int // of batches: what Next gave
+	messages int // in batches
+	drained  bool
+	closed   bool
+}
+
+// New makes a queue for a number of messages.
+func New(capacity int) *Memory {
+	q := &Memory{capacity: capacity}
+	q.notEmpty.L, q.notFull.L = &q.mu, &q.mu
+	return q
+}
+
+var pool = sync.Pool{New: func() any { return new(Batch) }}
+
+// Get returns an empty batch. Its memory is that of one that was acknowledged.
+func Get() *Batch {
+	b := pool.Get().(*Batch)
+	b.Key = ""
+	b.Reset()
+	return b
+}
+
+// maxPooled is the size of the largest batch whose memory is kept.
+const maxPooled = 1 << 20
+
+func put(b *Batch) {
+	if cap(b.Data) <= maxPooled {
+		pool.Put(b)
+	}
+}
+
+// Append takes b over.
+func (q *Memory) Append(b *Batch) (dropped int) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for b.Wait && q.messages >= q.capacity && !q.closed {
+		q.notFull.Wait()
+	}
+	if q.closed {
+		return len(b.Ends)
+	}
+	if room := max(0, q.capacity-q.messages); !b.Wait && len(b.Ends) > room {
+		dropped = len(b.Ends) - room
+		b.truncate(room)
+	}
+	if len(b.Ends) == 0 {
+		put(b)
+		return dropped
+	}
+	q.batches = append(q.batches, b)
+	q.messages += len(b.Ends)
+	q.notEmpty.Signal()
+	return dropped
+}
+
+// Next returns the batches that come next.
+func (q *Memory) Next(max int) []*Batch {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for q.given == len(q.batches) && !q.closed && !q.drained {
+		q.notEmpty.Wait()
+	}
+	if q.closed {
+		return nil
+	}
+	first, size := q.given, 0
+	for q.given < len(q.batches) && (q.given == first || size+len(q.batches[q.given].Data) <= max) {
+		size += len(q.batches[q.given].Data)
+		q.given++
+	}
+	return append([]*Batch(nil), q.batches[first:q.given]...)
+}
+
+// Ack says that the n oldest batches are sent.
+func (q *Memory) Ack(n int) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for i, b := range q.batches[:n] {
+		q.messages -= len(b.Ends)
+		q.batches[i] = nil
+		put(b)
+	}
+	q.given -= n
+	if q.batches = q.batches[n:]; len(q.batches) == 0 {
+		q.batches = nil
+	}
+	q.notFull.Broadcast()
+}
+
+// Rewind makes Next give again what is not acknowledged.
+func (q *Memory) Rewind() {
+	q.mu.Lock()
+	q.given = 0
+	q.mu.Unlock()
+}
+
+// Len counts the messages that are not acknowledged.
+func (q *Memory) Len() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.messages
+}
+
+// Drain says that nothing is appended any more.
+func (q *Memory) Drain() {
+	q.mu.Lock()
+	q.drained = true
+	q.notEmpty.Broadcast()
+	q.mu.Unlock()
+}
+
+// Close ends all waiting.
+func (q *Memory) Close() {
+	q.mu.Lock()
+	q.closed = true
+	q.notEmpty.Broadcast()
+	q.notFull.Broadcast()
+	q.mu.Unlock()
+}
