@@ -1,0 +1,194 @@
+package source
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"strconv"
+	"sync"
+	"syscall"
+	"time"
+
+	"kad/forwarder/internal/option"
+	"kad/pkg/syslog"
+
+	"golang.org/x/sys/unix"
+)
+
+// Network receives over tcp, udp or tls: RFC 3164 by lines, or, as syslog, RFC 5424 by octet counting.
+type Network struct {
+	Common
+	Transport      string          `toml:"transport"` // tcp, udp, tls
+	IP             string          `toml:"ip"`        // empty: all addresses
+	IPProtocol     int             `toml:"ip_protocol"`
+	Port           int             `toml:"port"`
+	Framing        string          `toml:"framing"` // newline, octet_counting, detect
+	MaxConnections int             `toml:"max_connections"`
+	ReceiveBuffer  option.Size     `toml:"so_rcvbuf"`
+	SendBuffer     option.Size     `toml:"so_sndbuf"`
+	KeepAlive      bool            `toml:"so_keepalive"`
+	ReusePort      bool            `toml:"so_reuseport"`
+	Backlog        int             `toml:"listen_backlog"`
+	Readers        int             `toml:"readers"` // sockets that share a udp port
+	TrimLarge      bool            `toml:"trim_large_messages"`
+	FreeBind       bool            `toml:"freebind"`
+	IdleTimeout    option.Duration `toml:"idle_timeout"`
+	TLS            *TLS            `toml:"tls"`
+}
+
+func newNetwork(g *option.Globals) Driver {
+	return &Network{
+		Common: common(g), Transport: "tcp", IPProtocol: 4, Framing: "newline", MaxConnections: 10, KeepAlive: true, Backlog: 255, Readers: 1,
+	}
+}
+
+func newSyslog(g *option.Globals) Driver {
+	n := newNetwork(g).(*Network)
+	n.Framing, n.Common.parser.RFC5424 = "octet_counting", true
+	return n
+}
+
+var (
+	framings = map[string]syslog.Framing{
+		"newline": syslog.Newline, "octet_counting": syslog.OctetCounting, "detect": syslog.Detect,
+	}
+	defaultPorts = map[string]int{"tcp": 601, "udp": 514, "tls": 6514}
+)
+
+// Init checks the options.
+func (n *Network) Init() error {
+	rfc5424 := n.Common.parser.RFC5424
+	if err := n.Common.Init(); err != nil {
+		return err
+	}
+	n.Common.parser.RFC5424 = n.Common.parser.RFC5424 || rfc5424
+	port, ok := defaultPorts[n.Transport]
+	_, framing := framings[n.Framing]
+	switch {
+	case !ok:
+		return option.Errorf("transport", "transport %q is not known, want tcp, udp or tls", n.Transport)
+	case !framing:
+		return option.Errorf("framing", "framing %q is not known, want newline, octet_counting or detect", n.Framing)
+	case n.Port < 0 || n.Port > 65535:
+		return option.Errorf("port", "%d is not from 1 to 65535", n.Port)
+	case n.IPProtocol != 4 && n.IPProtocol != 6:
+		return option.Errorf("ip_protocol", "%d is neither 4 nor 6", n.IPProtocol)
+	case n.MaxConnections < 1:
+		return option.Errorf("max_connections", "%d is below the minimum 1", n.MaxConnections)
+	case n.Readers < 1 || n.Readers > 256:
+		return option.Errorf("readers", "%d is not from 1 to 256", n.Readers)
+	case n.TLS != nil && n.Transport != "tls":
+		return option.Errorf("tls", `only for transport = "tls"`)
+	case n.TLS == nil && n.Transport == "tls":
+		return option.Errorf("tls", "a table with cert_file and key_file is required")
+	}
+	if n.IP != "" {
+		if _, err := netip.ParseAddr(n.IP); err != nil {
+			return option.Errorf("ip", "%q is not an address", n.IP)
+		}
+	}
+	if n.Port == 0 {
+		n.Port = port
+	}
+	if n.TLS != nil {
+		return n.TLS.init()
+	}
+	return nil
+}
+
+func (n *Network) address() string {
+	ip := n.IP
+	if ip == "" && n.IPProtocol == 4 {
+		ip = "0.0.0.0"
+	}
+	return net.JoinHostPort(ip, strconv.Itoa(n.Port))
+}
+
+// Open binds the sockets.
+func (n *Network) Open(in *Input) (Runner, error) {
+	lc := net.ListenConfig{Control: n.control, KeepAlive: -1}
+	if n.KeepAlive {
+		lc.KeepAlive = 0
+	}
+	if n.Transport == "udp" {
+		return n.openUDP(in, &lc)
+	}
+	l, err := lc.Listen(context.Background(), "tcp", n.address())
+	if err != nil {
+		return nil, err
+	}
+	if n.TLS != nil {
+		l = tls.NewListener(l, n.TLS.config)
+	}
+	return &listener{
+		Input: in, Listener: l, limit: n.MaxConnections, idleTimeout: time.Duration(n.IdleTimeout),
+		framer: syslog.Framer{Framing: framings[n.Framing], MaxSize: n.LogMsgSize, Trim: n.TrimLarge},
+	}, nil
+}
+
+func (n *Network) openUDP(in *Input, lc *net.ListenConfig) (Runner, error) {
+	u := &udp{Input: in, maxSize: n.LogMsgSize}
+	for range n.Readers {
+		c, err := lc.ListenPacket(context.Background(), "udp", n.address())
+		if err != nil {
+			for _, open := range u.conns {
+				_ = open.Close() // the error is the other one's
+			}
+			return nil, err
+		}
+		u.conns = append(u.conns, c.(*net.UDPConn))
+	}
+	return u, nil
+}
+
+// control sets the options of a socket before it is bound.
+func (n *Network) control(_, _ string, raw syscall.RawConn) error {
+	var errs []error
+	set := func(fd uintptr, level, name, value int, what string) {
+		if err := unix.SetsockoptInt(int(fd), level, name, value); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", what, err))
+		}
+	}
+	err := raw.Control(func(fd uintptr) {
+		if n.ReceiveBuffer > 0 {
+			set(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, int(n.ReceiveBuffer), "so_rcvbuf")
+		}
+		if n.SendBuffer > 0 {
+			set(fd, unix.SOL_SOCKET, unix.SO_SNDBUF, int(n.SendBuffer), "so_sndbuf")
+		}
+		if n.ReusePort || n.Readers > 1 {
+			set(fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1, "so_reuseport")
+		}
+		if n.FreeBind {
+			set(fd, unix.SOL_IP, unix.IP_FREEBIND, 1, "freebind")
+		}
+	})
+	return errors.Join(append(errs, err)...)
+}
+
+// udp receives datagrams, each of which is a message.
+type udp struct {
+	*Input
+	conns   []*net.UDPConn
+	maxSize int
+}
+
+// Run reads until ctx ends.
+func (u *udp) Run(ctx context.Context) error {
+	var wg sync.WaitGroup
+	for _, c := range u.conns {
+		stop := context.AfterFunc(ctx, func() { _ = c.SetReadDeadline(time.Now()) })
+		wg.Go(func() {
+			defer stop()
+			u.read(ctx, c)
+		})
+	}
+	wg.Wait()
+	for _, c := range u.conns {
+		_ = c.Close() // nothing is read any more
+	}
+	return nil
+}

@@ -1,0 +1,283 @@
+// Package source receives messages: from the network, sockets, files, standard input, and from forwarder itself. The
+// goroutine that reads a message takes it through all log paths; what the destinations got of one read is handed over at
+// its end.
+package source
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"regexp"
+	"strings"
+	"sync/atomic"
+	"time"
+	"unicode/utf8"
+
+	"kad/forwarder/internal/logmsg"
+	"kad/forwarder/internal/logpath"
+	"kad/forwarder/internal/option"
+	"kad/forwarder/internal/parser"
+	"kad/pkg/syslog"
+)
+
+// A Driver is one kind of source with its options, which have been decoded.
+type Driver interface {
+	// Init checks the options. Its error is an *option.Error.
+	Init() error
+	// Settings are the options that all drivers have.
+	Settings() *Common
+	// Open opens what the driver reads from.
+	Open(in *Input) (Runner, error)
+}
+
+// A Runner reads until ctx ends.
+type Runner interface {
+	Run(ctx context.Context) error
+}
+
+// Drivers makes a driver of each name, with its defaults.
+var Drivers = map[string]func(g *option.Globals) Driver{
+	"network":     newNetwork,
+	"syslog":      newSyslog,
+	"unix_stream": func(g *option.Globals) Driver { return newUnix(g, true) },
+	"unix_dgram":  func(g *option.Globals) Driver { return newUnix(g, false) },
+	"file":        newFile,
+	"stdin":       func(g *option.Globals) Driver { return &Stdin{Common: common(g)} },
+	"internal":    func(g *option.Globals) Driver { return &Internal{Common: common(g)} },
+}
+
+// Common has the options of all sources.
+type Common struct {
+	Flags              []string    `toml:"flags"`
+	Tags               []string    `toml:"tags"`
+	KeepHostname       bool        `toml:"keep_hostname"`
+	ChainHostnames     bool        `toml:"chain_hostnames"`
+	KeepTimestamp      bool        `toml:"keep_timestamp"`
+	UseDNS             bool        `toml:"use_dns"`
+	UseFQDN            bool        `toml:"use_fqdn"`
+	NormalizeHostnames bool        `toml:"normalize_hostnames"`
+	Zone               option.Zone `toml:"time_zone"` // of stamps that name none
+	HostOverride       string      `toml:"host_override"`
+	ProgramOverride    string      `toml:"program_override"`
+	DefaultPriority    string      `toml:"default_priority"`
+	LogMsgSize         int         `toml:"log_msg_size"`
+	LogIWSize          int         `toml:"log_iw_size"`
+
+	checkHostname bool
+	badHostname   string
+	parser        syslog.Parser // a model: each reader has its own
+	header        parser.Header
+}
+
+func common(g *option.Globals) Common {
+	return Common{
+		KeepHostname: g.KeepHostname, ChainHostnames: g.ChainHostnames, KeepTimestamp: g.KeepTimestamp, UseDNS: g.UseDNS,
+		UseFQDN: g.UseFQDN, NormalizeHostnames: g.NormalizeHostnames, Zone: g.RecvTimeZone, LogMsgSize: g.LogMsgSize,
+		LogIWSize: g.LogIWSize, checkHostname: g.CheckHostname, badHostname: g.BadHostname,
+	}
+}
+
+// Settings are the options.
+func (c *Common) Settings() *Common { return c }
+
+const minMsgSize, maxMsgSize = 16, 256 << 20
+
+// Init checks the options.
+func (c *Common) Init() (err error) {
+	if c.parser, c.header, err = parser.HeaderOptions(c.Flags); err != nil {
+		return err
+	}
+	if c.parser.DefaultPriority, err = parser.ParsePriority(c.DefaultPriority); err != nil {
+		return option.Errorf("default_priority", "%w", err)
+	}
+	if c.LogMsgSize < minMsgSize || c.LogMsgSize > maxMsgSize {
+		return option.Errorf("log_msg_size", "%d is not from %d to %d", c.LogMsgSize, minMsgSize, maxMsgSize)
+	}
+	c.parser.Location = c.Zone.Location
+	c.parser.CheckHostname = c.parser.CheckHostname || c.checkHostname
+	if c.badHostname != "" {
+		re, err := regexp.Compile(c.badHostname)
+		if err != nil {
+			return option.Errorf("bad_hostname", "%w", err)
+		}
+		c.parser.BadHostname = re.Match
+	}
+	return nil
+}
+
+// An Input is where a driver's messages go.
+type Input struct {
+	Name    string // of the source
+	Program *logpath.Program
+	Entry   int32
+	Logger  *slog.Logger
+
+	options  *Common
+	received atomic.Uint64
+	readers  atomic.Int64
+}
+
+// Received counts the messages.
+func (in *Input) Received() uint64 { return in.received.Load() }
+
+// NewInput makes the input of a driver.
+func NewInput(name string, d Driver, program *logpath.Program, entry int32, logger *slog.Logger) *Input {
+	return &Input{Name: name, Program: program, Entry: entry, Logger: logger.With("source", name), options: d.Settings()}
+}
+
+// A reader takes the messages of one connection, or of one socket, through the log paths.
+type reader struct {
+	*Input
+	router  *logpath.Router
+	parser  syslog.Parser
+	message logmsg.Message
+	origin  *logmsg.Origin
+	now     syslog.Time
+	count   uint64
+}
+
+func (in *Input) newReader() *reader {
+	r := &reader{Input: in, router: in.Program.NewRouter(), parser: in.options.parser}
+	r.origin = in.origin(netip.AddrPort{}, netip.AddrPort{})
+	return r
+}
+
+// origin describes a sender; a zero address is this host.
+func (in *Input) origin(peer, local netip.AddrPort) *logmsg.Origin {
+	o := &logmsg.Origin{
+		Source: in.Name,
+		Tags:   append([]string{".source." + in.Name}, in.options.Tags...),
+		Peer:   peer.Addr().Unmap(),
+		Dest:   local.Addr().Unmap(),
+		Port:   local.Port(),
+	}
+	o.Host = []byte(in.senderName(o.Peer))
+	return o
+}
+
+// senderName is HOST_FROM: the address of the sender, or its name if it is to be looked up.
+func (in *Input) senderName(peer netip.Addr) string {
+	if !peer.IsValid() {
+		return thisHost(in.options.UseFQDN)
+	}
+	if !in.options.UseDNS {
+		return peer.String()
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	names, err := net.DefaultResolver.LookupAddr(ctx, peer.String())
+	if err != nil || len(names) == 0 {
+		return peer.String()
+	}
+	name := strings.TrimSuffix(names[0], ".")
+	if !in.options.UseFQDN {
+		name, _, _ = strings.Cut(name, ".")
+	}
+	return name
+}
+
+func thisHost(fqdn bool) string {
+	name, err := os.Hostname()
+	if err != nil {
+		return "localhost"
+	}
+	if !fqdn {
+		name, _, _ = strings.Cut(name, ".")
+	}
+	return name
+}
+
+// begin notes the time of a read.
+func (r *reader) begin() { r.now = syslog.TimeOf(time.Now()) }
+
+// flush hands over what the destinations got since begin.
+func (r *reader) flush() {
+	r.received.Add(r.count)
+	r.count = 0
+	r.router.Flush()
+}
+
+// handle takes one frame through the log paths.
+func (r *reader) handle(frame []byte) {
+	m := &r.message
+	m.Reset(r.origin, r.now)
+	o := r.options
+	if o.header.StoreRaw {
+		m.Raw = frame
+	}
+	if o.header.SanitizeUTF8 && !utf8.Valid(frame) {
+		frame = sanitize(frame)
+	}
+	if o.header.NoParse {
+		m.Message = syslog.Message{Priority: r.parser.DefaultPriority, Timestamp: r.now, Msg: bytes.TrimRight(frame, "\n\x00")}
+	} else if err := r.parser.Parse(frame, r.now, &m.Message); err != nil {
+		parser.SetError(m, frame, err)
+	}
+	if o.header.NoMultiLine {
+		m.Msg = oneLine(m.Msg)
+	}
+	if o.header.NoLegacyHeader {
+		m.HeaderChanged()
+	}
+	if !o.KeepTimestamp {
+		m.Timestamp = r.now
+	}
+	r.setHost(m)
+	if o.ProgramOverride != "" {
+		m.AppName = []byte(o.ProgramOverride)
+		m.HeaderChanged()
+	}
+	r.count++
+	r.router.Route(r.Entry, m)
+}
+
+// setHost decides what HOST is, by what the message says and who sent it.
+func (r *reader) setHost(m *logmsg.Message) {
+	o := r.options
+	switch {
+	case o.HostOverride != "":
+		m.Hostname = []byte(o.HostOverride)
+	case o.KeepHostname && len(m.Hostname) > 0:
+	case o.ChainHostnames:
+		said := m.Hostname
+		if len(said) == 0 {
+			said = r.origin.Host
+		}
+		m.Hostname = append(append(bytes.Clone(said), '/'), r.origin.Host...)
+		m.Chained = true
+	default:
+		m.Hostname = r.origin.Host
+	}
+	if o.NormalizeHostnames {
+		m.Hostname = bytes.ToLower(m.Hostname)
+	}
+}
+
+// oneLine makes blanks of the ends of lines.
+func oneLine(text []byte) []byte {
+	return bytes.Map(func(r rune) rune {
+		if r == '\n' || r == '\r' {
+			return ' '
+		}
+		return r
+	}, text)
+}
+
+// sanitize writes bytes that are not UTF-8 as \xNN.
+func sanitize(text []byte) []byte {
+	const hex = "0123456789abcdef"
+	out := make([]byte, 0, len(text)+16)
+	for len(text) > 0 {
+		r, n := utf8.DecodeRune(text)
+		if r == utf8.RuneError && n == 1 {
+			out = append(out, '\\', 'x', hex[text[0]>>4], hex[text[0]&15])
+		} else {
+			out = append(out, text[:n]...)
+		}
+		text = text[n:]
+	}
+	return out
+}

@@ -1,0 +1,131 @@
+package source
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"time"
+
+	"kad/forwarder/internal/logmsg"
+	"kad/forwarder/internal/option"
+	"kad/pkg/syslog"
+)
+
+// Unix receives over a socket of this host, whose senders leave the host name out.
+type Unix struct {
+	Common
+	Path           string      `toml:"path"`
+	Perm           option.Mode `toml:"perm"`
+	CreateDirs     bool        `toml:"create_dirs"`
+	MaxConnections int         `toml:"max_connections"`
+	ReceiveBuffer  option.Size `toml:"so_rcvbuf"`
+
+	stream bool
+}
+
+func newUnix(g *option.Globals, stream bool) Driver {
+	return &Unix{Common: common(g), Perm: 0o666, CreateDirs: g.CreateDirs, MaxConnections: 256, stream: stream}
+}
+
+// Init checks the options.
+func (u *Unix) Init() error {
+	if err := u.Common.Init(); err != nil {
+		return err
+	}
+	u.parser.NoHostname = !u.expectsHostname()
+	u.parser.Local = true
+	switch {
+	case u.Path == "":
+		return option.Errorf("path", "the path of a socket is required")
+	case len(u.Path) > 107: // sun_path
+		return option.Errorf("path", "%d bytes are more than the 107 that the path of a socket may have", len(u.Path))
+	case u.MaxConnections < 1:
+		return option.Errorf("max_connections", "%d is below the minimum 1", u.MaxConnections)
+	}
+	return nil
+}
+
+func (c *Common) expectsHostname() bool {
+	for _, f := range c.Flags {
+		if option.Flag(f) == "expect_hostname" {
+			return true
+		}
+	}
+	return false
+}
+
+// Open binds the socket. One that nobody listens on any more is replaced.
+func (u *Unix) Open(in *Input) (Runner, error) {
+	if u.CreateDirs {
+		if err := os.MkdirAll(filepath.Dir(u.Path), 0o755); err != nil {
+			return nil, err
+		}
+	}
+	if err := removeStale(u.Path, u.stream); err != nil {
+		return nil, err
+	}
+	if u.stream {
+		l, err := net.Listen("unix", u.Path)
+		if err != nil {
+			return nil, err
+		}
+		return &listener{
+			Input: in, Listener: l, limit: u.MaxConnections, framer: syslog.Framer{MaxSize: u.LogMsgSize},
+		}, os.Chmod(u.Path, fs.FileMode(u.Perm))
+	}
+	c, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: u.Path, Net: "unixgram"})
+	if err != nil {
+		return nil, err
+	}
+	if u.ReceiveBuffer > 0 {
+		if err := c.SetReadBuffer(int(u.ReceiveBuffer)); err != nil {
+			return nil, errors.Join(err, c.Close())
+		}
+	}
+	return &unixDatagrams{in, c, u}, os.Chmod(u.Path, fs.FileMode(u.Perm))
+}
+
+// removeStale removes a socket whose owner has gone.
+func removeStale(path string, stream bool) error {
+	info, err := os.Lstat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if info.Mode().Type() != fs.ModeSocket {
+		return fmt.Errorf("%s is there and is no socket", path)
+	}
+	network := "unixgram"
+	if stream {
+		network = "unix"
+	}
+	if c, err := net.Dial(network, path); err == nil {
+		_ = c.Close() // it was only to see whether somebody listens
+		return fmt.Errorf("%s is in use by another process", path)
+	}
+	return os.Remove(path)
+}
+
+type unixDatagrams struct {
+	*Input
+	conn    *net.UnixConn
+	options *Unix
+}
+
+// Run reads until ctx ends.
+func (u *unixDatagrams) Run(ctx context.Context) error {
+	stop := context.AfterFunc(ctx, func() { _ = u.conn.SetReadDeadline(time.Now()) })
+	defer stop()
+	u.datagrams(ctx, u.conn, u.options.LogMsgSize, func(netip.AddrPort) *logmsg.Origin {
+		return u.origin(netip.AddrPort{}, netip.AddrPort{})
+	})
+	err := u.conn.Close()
+	return errors.Join(err, os.Remove(u.options.Path))
+}
