@@ -1,0 +1,74 @@
+package convert
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// A Severity says how bad a Diagnostic is.
+type Severity int
+
+// The severities. Only an Error makes a conversion fail.
+const (
+	Note Severity = iota
+	Warning
+	Error
+)
+
+func (s Severity) String() string { return [...]string{"note", "warning", "error"}[s] }
+
+// A Pos is a place in a configuration file. Line and Col count from 1, Col in bytes.
+type Pos struct {
+	File string
+	Line int
+	Col  int
+
+	text string // the line
+}
+
+func (p Pos) String() string { return fmt.Sprintf("%s:%d:%d", p.File, p.Line, p.Col) }
+
+// A Diagnostic is one thing to know about a conversion.
+type Diagnostic struct {
+	Pos      Pos
+	Severity Severity
+	Message  string
+	Hint     string // what to do about it, may be empty
+}
+
+// String is the place, the message, the line with a caret under it, and the hint.
+func (d Diagnostic) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%v: %v: %s\n", d.Pos, d.Severity, d.Message)
+	if d.Pos.text != "" {
+		column := min(max(d.Pos.Col-1, 0), len(d.Pos.text))
+		blank := strings.Map(func(r rune) rune {
+			if r == '\t' {
+				return r
+			}
+			return ' '
+		}, d.Pos.text[:column])
+		fmt.Fprintf(&b, "    %s\n    %s^\n", d.Pos.text, blank)
+	}
+	if d.Hint != "" {
+		fmt.Fprintf(&b, "    hint: %s\n", d.Hint)
+	}
+	return b.String()
+}
+
+// diagnostics collects what is found.
+type diagnostics []Diagnostic
+
+func (d *diagnostics) add(s Severity, pos Pos, hint, format string, args ...any) {
+	*d = append(*d, Diagnostic{Pos: pos, Severity: s, Message: fmt.Sprintf(format, args...), Hint: hint})
+}
+
+func (d *diagnostics) errorf(pos Pos, format string, args ...any) {
+	d.add(Error, pos, "", format, args...)
+}
+
+// failed tells whether there is an error.
+func (d diagnostics) failed() bool {
+	return slices.ContainsFunc(d, func(x Diagnostic) bool { return x.Severity == Error })
+}

@@ -1,0 +1,571 @@
+package convert
+
+import (
+	"fmt"
+	"strings"
+)
+
+// A driver says what a driver of syslog-ng becomes.
+type driver struct {
+	name       string   // in TOML
+	positional []option // what its values without a name are
+	rest       *option  // what further ones are, all together
+	defaults   []entry  // keys that syslog-ng has otherwise by default
+	options    options
+}
+
+// reasons for options that are left out.
+const (
+	noStatistics = "metrics are always counted"
+	noTuning     = "forwarder tunes itself"
+	noCache      = "nothing waits for a name server"
+)
+
+var globalOptions = join(
+	each(boolean, "keep_hostname", "chain_hostnames", "keep_timestamp", "use_dns", "use_fqdn", "normalize_hostnames", "check_hostname", "create_dirs", "template_escape"),
+	each(text, "bad_hostname", "recv_time_zone", "send_time_zone", "local_time_zone", "owner", "group"),
+	each(integer, "frac_digits", "log_msg_size", "log_fifo_size", "log_fetch_limit", "log_iw_size", "flush_lines"),
+	each(seconds, "time_reopen"),
+	each(mode, "perm", "dir_perm"),
+	options{
+		"ts_format":       {key: "ts_format", convert: timeFormat},
+		"time_zone":       {key: "send_time_zone", convert: text},
+		"long_hostnames":  {key: "chain_hostnames", convert: boolean},
+		"file_template":   {convert: (*translator).fileTemplate},
+		"proto_template":  {convert: (*translator).protoTemplate},
+		"mark_freq":       {note: "there are no mark messages"},
+		"mark_mode":       {note: "there are no mark messages"},
+		"on_error":        {convert: only("drop-message", "silently-drop-message", "drop_message")},
+		"dns_cache":       {note: noCache},
+		"dns_cache_hosts": {},
+	},
+	leftOut(noStatistics, "stats_freq", "stats_level", "stats_lifetime", "stats_max_dynamics", "log_level"),
+	leftOut(noCache, "dns_cache_expire", "dns_cache_expire_failed", "dns_cache_size"),
+	leftOut(noTuning, "threaded", "flush_timeout", "sync", "sync_freq", "time_sleep", "min_iw_size_per_reader", "log_fetch_limit_per_reader", "time_reap", "gc_busy_threshold", "gc_idle_threshold"),
+	leftOut("credentials of local senders are not taken", "pass_unix_credentials"),
+)
+
+var timeFormat = oneOf(map[string]string{"rfc3164": "rfc3164", "bsd": "rfc3164", "rfc3339": "rfc3339", "iso": "rfc3339", "full": "full", "unix": "unix", "utc": "unix"})
+
+// zeroOr leaves out an option that is 0.
+func zeroOr(convert func(t *translator, c *call) (value, bool)) func(t *translator, c *call) (value, bool) {
+	return func(t *translator, c *call) (value, bool) {
+		if v, ok := t.single(c); !ok || v.text == "0" {
+			return nil, false
+		}
+		if convert == nil {
+			t.gap(c.pos, "", "option %s() has no counterpart", dashed(c.name))
+			return nil, false
+		}
+		return convert(t, c)
+	}
+}
+
+// only leaves out an option that says what is so anyway.
+func only(words ...string) func(t *translator, c *call) (value, bool) {
+	return func(t *translator, c *call) (value, bool) {
+		v, ok := t.single(c)
+		if !ok {
+			return nil, false
+		}
+		for _, w := range words {
+			if v.text == w {
+				return nil, false
+			}
+		}
+		t.gap(c.pos, "", "%s(%s) has no counterpart", dashed(c.name), v.text)
+		return nil, false
+	}
+}
+
+var sourceOptions = join(
+	each(boolean, "keep_hostname", "chain_hostnames", "keep_timestamp", "use_dns", "use_fqdn", "normalize_hostnames"),
+	each(integer, "log_msg_size", "log_iw_size"),
+	each(text, "time_zone", "host_override", "program_override"),
+	each(flags, "flags"),
+	each(texts, "tags"),
+	options{
+		"log_prefix":       {key: "program_override", convert: text},
+		"default_facility": {key: "default_priority", convert: defaultFacility},
+		"default_priority": {key: "default_priority", convert: defaultSeverity},
+		"default_severity": {key: "default_priority", convert: defaultSeverity},
+		"default_level":    {key: "default_priority", convert: defaultSeverity},
+		"dns_cache":        {note: noCache},
+		"format":           {convert: only("syslog")},
+		"encoding":         {convert: only("utf-8", "UTF-8")},
+		"check_hostname":   {key: "flags", convert: checkHostname},
+	},
+	leftOut(noTuning, "log_fetch_limit", "persist_name"),
+)
+
+// checkHostname is a flag in TOML.
+func checkHostname(t *translator, c *call) (value, bool) {
+	if v, ok := boolean(t, c); !ok || v == false {
+		return nil, false
+	}
+	return list{"check_hostname"}, true
+}
+
+// defaultFacility and defaultSeverity keep the other half of the default, user.notice.
+func defaultFacility(t *translator, c *call) (value, bool) {
+	v, ok := t.single(c)
+	if !ok {
+		return nil, false
+	}
+	_, severity := t.priority()
+	return t.setPriority(v.text, severity), true
+}
+
+func defaultSeverity(t *translator, c *call) (value, bool) {
+	v, ok := t.single(c)
+	if !ok {
+		return nil, false
+	}
+	facility, _ := t.priority()
+	return t.setPriority(facility, v.text), true
+}
+
+func (t *translator) priority() (facility, severity string) {
+	facility, severity, ok := strings.Cut(t.defaultPriority, ".")
+	if !ok {
+		return "user", "notice"
+	}
+	return facility, severity
+}
+
+func (t *translator) setPriority(facility, severity string) string {
+	t.defaultPriority = facility + "." + severity
+	return t.defaultPriority
+}
+
+var socketOptions = join(
+	each(integer, "so_rcvbuf", "so_sndbuf"),
+	each(boolean, "so_keepalive"),
+	options{
+		"so_broadcast": {convert: falseOnly}, "ip_ttl": {convert: zeroOr(nil)}, "ip_tos": {convert: zeroOr(nil)}, "interface": {},
+	},
+	leftOut("the connections stay open over a reload", "keep_alive"),
+	leftOut("keepalive is the kernel's", "tcp_keepalive_time", "tcp_keepalive_probes", "tcp_keepalive_intvl"),
+)
+
+// falseOnly leaves out an option that is no.
+func falseOnly(t *translator, c *call) (value, bool) {
+	if v, ok := boolean(t, c); ok && v == true {
+		t.gap(c.pos, "", "option %s() has no counterpart", dashed(c.name))
+	}
+	return nil, false
+}
+
+var networkSourceOptions = join(sourceOptions, socketOptions,
+	each(integer, "max_connections", "listen_backlog", "ip_protocol"),
+	each(boolean, "trim_large_messages", "so_reuseport"),
+	each(text, "ip"),
+	options{
+		"localip":   {key: "ip", convert: text},
+		"port":      {key: "port", convert: port},
+		"localport": {key: "port", convert: port},
+		"destport":  {key: "port", convert: port},
+		"transport": {convert: sourceTransport},
+		"tls":       {key: "tls", convert: sub(func() options { return sourceTLS })},
+		"stats":     {note: noStatistics},
+	},
+	leftOut(noTuning, "dynamic_window_size", "dynamic_window_stats_freq", "dynamic_window_realloc_ticks", "ebpf"),
+)
+
+var services = map[string]int64{"syslog": 514, "syslog-tls": 6514, "syslog-conn": 601, "shell": 514}
+
+func port(t *translator, c *call) (value, bool) {
+	v, ok := t.single(c)
+	if !ok {
+		return nil, false
+	}
+	if n, ok := services[v.text]; ok {
+		return n, true
+	}
+	n, ok := parseInteger(v.text)
+	if !ok || n < 0 || n > 65535 {
+		t.errorf(v.pos, "%s is not a port", v)
+		return nil, false
+	}
+	return n, true
+}
+
+// sourceTransport may mean more than one key.
+func sourceTransport(t *translator, c *call) (value, bool) {
+	v, ok := t.single(c)
+	if !ok {
+		return nil, false
+	}
+	keys := &table{}
+	switch v.text {
+	case "tcp", "udp", "tls":
+		keys.set("transport", v.text, c.pos)
+	case "tcp6", "udp6":
+		keys.set("transport", strings.TrimSuffix(v.text, "6"), c.pos)
+		keys.set("ip_protocol", int64(6), c.pos)
+	case "proxied-tcp", "proxied-tls":
+		keys.set("transport", strings.TrimPrefix(v.text, "proxied-"), c.pos)
+		keys.set("proxy_protocol", list{"0.0.0.0/0", "::/0"}, c.pos)
+	default:
+		t.gap(v.pos, "it can be tcp, udp or tls", "transport(%s) has no counterpart", v.text)
+		return nil, false
+	}
+	return keys, true
+}
+
+var tlsOptions = join(
+	each(text, "cert_file", "key_file", "ca_file", "ca_dir"),
+	options{
+		"ssl_options":    {convert: sslOptions},
+		"allow_compress": {convert: falseOnly},
+		"cipher_suite":   {},
+		"crl_dir":        {},
+	},
+)
+
+var sourceTLS = join(tlsOptions, options{
+	"peer_verify": {key: "peer_verify", convert: oneOf(map[string]string{
+		"yes": "required", "required_trusted": "required", "optional_trusted": "optional", "optional_untrusted": "none", "no": "none",
+	})},
+})
+
+var destinationTLS = join(tlsOptions, options{
+	"peer_verify": {key: "peer_verify", convert: oneOf(map[string]string{
+		"yes": "required", "required_trusted": "required", "optional_trusted": "required", "optional_untrusted": "none", "required_untrusted": "none", "no": "none",
+	})},
+	"sni": {note: "the server's name is always sent"},
+})
+
+func sslOptions(t *translator, c *call) (value, bool) {
+	values, _ := t.arguments(c)
+	keys := &table{}
+	for _, v := range values {
+		switch normalize(v.text) {
+		case "no_sslv2", "no_sslv3", "no_tlsv1", "no_tlsv11", "none":
+		case "no_tlsv12":
+			keys.set("min_version", "1.3", c.pos)
+		default:
+			t.gap(v.pos, "", "ssl-options(%s) has no counterpart", v.text)
+		}
+	}
+	return keys, true
+}
+
+var unixSourceOptions = join(sourceOptions, socketOptions,
+	each(mode, "perm"), each(text, "owner", "group"), each(boolean, "create_dirs"), each(integer, "max_connections", "listen_backlog"),
+	leftOut("a socket that is there is replaced", "optional"),
+	leftOut("credentials of local senders are not taken", "pass_unix_credentials"),
+)
+
+var pathOption = option{key: "path", convert: text}
+
+var sourceDrivers = map[string]driver{
+	"network":     {name: "network", options: networkSourceOptions},
+	"tcp":         {name: "network", options: networkSourceOptions, defaults: []entry{{key: "transport", value: "tcp"}, {key: "port", value: int64(514)}}},
+	"udp":         {name: "network", options: networkSourceOptions, defaults: []entry{{key: "transport", value: "udp"}}},
+	"tcp6":        {name: "network", options: networkSourceOptions, defaults: []entry{{key: "transport", value: "tcp"}, {key: "port", value: int64(514)}, {key: "ip_protocol", value: int64(6)}}},
+	"udp6":        {name: "network", options: networkSourceOptions, defaults: []entry{{key: "transport", value: "udp"}, {key: "ip_protocol", value: int64(6)}}},
+	"syslog":      {name: "syslog", options: networkSourceOptions},
+	"unix_dgram":  {name: "unix_dgram", positional: []option{pathOption}, options: unixSourceOptions},
+	"unix_stream": {name: "unix_stream", positional: []option{pathOption}, options: unixSourceOptions},
+	"file": {name: "file", positional: []option{pathOption}, options: join(sourceOptions, each(seconds, "follow_freq"), options{
+		"read_old_records": {key: "read_old_records", convert: boolean},
+		"multi_line_mode":  {convert: only("none")},
+	})},
+	"wildcard_file": {name: "file", options: join(sourceOptions, each(seconds, "follow_freq"), options{
+		"base_dir":         {key: "base_dir", convert: text},
+		"filename_pattern": {key: "filename_pattern", convert: text},
+		"recursive":        {convert: falseOnly},
+		"monitor_method":   {note: noTuning},
+		"max_files":        {note: noTuning},
+		"read_old_records": {key: "read_old_records", convert: boolean},
+	})},
+	"internal": {name: "internal", options: sourceOptions},
+	"stdin":    {name: "stdin", options: sourceOptions},
+}
+
+var destinationOptions = join(
+	each(template, "template"),
+	each(boolean, "template_escape"),
+	each(integer, "frac_digits", "log_fifo_size", "throttle"),
+	each(seconds, "time_reopen"),
+	each(text, "time_zone"),
+	each(flags, "flags"),
+	options{
+		"ts_format":      {key: "ts_format", convert: timeFormat},
+		"send_time_zone": {key: "time_zone", convert: text},
+		"suppress":       {convert: zeroOr(nil)},
+		"mark_mode":      {note: "there are no mark messages"},
+		"mark_freq":      {note: "there are no mark messages"},
+		"on_error":       {convert: only("drop-message", "silently-drop-message")},
+	},
+	leftOut(noTuning, "flush_lines", "flush_timeout", "sync", "sync_freq", "persist_name", "batch_lines", "batch_timeout", "workers"),
+)
+
+var fileOptions = join(
+	each(boolean, "create_dirs", "fsync"), each(mode, "perm", "dir_perm"), each(text, "owner", "group"), each(seconds, "time_reap"),
+	options{"overwrite_if_older": {convert: zeroOr(nil)}},
+)
+
+var networkDestinationOptions = join(destinationOptions, socketOptions,
+	each(integer, "ip_protocol"),
+	options{
+		"port":             {key: "port", convert: port},
+		"destport":         {key: "port", convert: port},
+		"localip":          {key: "local_ip", convert: text},
+		"localport":        {key: "local_port", convert: port},
+		"transport":        {convert: destinationTransport},
+		"tls":              {key: "tls", convert: sub(func() options { return destinationTLS })},
+		"failover":         {key: "failover", convert: sub(func() options { return failoverOptions })},
+		"failover_servers": {key: "failover", convert: failoverServers},
+		"spoof_source":     {convert: falseOnly},
+	},
+)
+
+var failoverOptions = join(each(texts, "servers"), options{
+	"failback": {key: "failback", convert: sub(func() options {
+		return join(each(seconds, "tcp_probe_interval"), each(integer, "successful_probes_required"))
+	})},
+})
+
+func failoverServers(t *translator, c *call) (value, bool) {
+	servers, ok := texts(t, c)
+	keys := &table{pos: c.pos}
+	keys.set("servers", servers, c.pos)
+	return keys, ok
+}
+
+func destinationTransport(t *translator, c *call) (value, bool) {
+	v, ok := t.single(c)
+	if !ok {
+		return nil, false
+	}
+	keys := &table{}
+	switch v.text {
+	case "tcp", "udp", "tls":
+		keys.set("transport", v.text, c.pos)
+	case "tcp6", "udp6":
+		keys.set("transport", strings.TrimSuffix(v.text, "6"), c.pos)
+		keys.set("ip_protocol", int64(6), c.pos)
+	default:
+		t.gap(v.pos, "it can be tcp, udp or tls", "transport(%s) has no counterpart", v.text)
+		return nil, false
+	}
+	return keys, true
+}
+
+var addressOption = option{key: "address", convert: text}
+
+var destinationDrivers = map[string]driver{
+	"network":     {name: "network", positional: []option{addressOption}, options: networkDestinationOptions},
+	"tcp":         {name: "network", positional: []option{addressOption}, options: networkDestinationOptions, defaults: []entry{{key: "transport", value: "tcp"}, {key: "port", value: int64(514)}}},
+	"udp":         {name: "network", positional: []option{addressOption}, options: networkDestinationOptions, defaults: []entry{{key: "transport", value: "udp"}}},
+	"tcp6":        {name: "network", positional: []option{addressOption}, options: networkDestinationOptions, defaults: []entry{{key: "transport", value: "tcp"}, {key: "port", value: int64(514)}}},
+	"udp6":        {name: "network", positional: []option{addressOption}, options: networkDestinationOptions, defaults: []entry{{key: "transport", value: "udp"}}},
+	"syslog":      {name: "syslog", positional: []option{addressOption}, options: networkDestinationOptions},
+	"unix_dgram":  {name: "unix_dgram", positional: []option{pathOption}, options: join(destinationOptions, socketOptions)},
+	"unix_stream": {name: "unix_stream", positional: []option{pathOption}, options: join(destinationOptions, socketOptions)},
+	"file":        {name: "file", positional: []option{pathOption}, options: join(destinationOptions, fileOptions)},
+	"pipe":        {name: "pipe", positional: []option{pathOption}, options: join(destinationOptions, fileOptions)},
+	"program": {name: "program", positional: []option{{key: "command", convert: text}}, options: join(destinationOptions, options{
+		"keep_alive":          {note: "the program stays over a reload"},
+		"inherit_environment": {convert: trueOnly},
+	})},
+}
+
+// trueOnly leaves out an option that is yes.
+func trueOnly(t *translator, c *call) (value, bool) {
+	if v, ok := boolean(t, c); ok && v == false {
+		t.gap(c.pos, "", "option %s() has no counterpart", dashed(c.name))
+	}
+	return nil, false
+}
+
+var parserOptions = each(template, "template")
+
+var parserDrivers = map[string]driver{
+	"csv_parser": {name: "csv", options: join(parserOptions, each(texts, "columns"), each(flags, "flags"), each(text, "prefix", "null", "quote_pairs"), options{
+		"delimiters": {convert: delimiters},
+		"quotes":     {key: "quote_pairs", convert: quotes},
+		"dialect": {key: "flags", convert: func(t *translator, c *call) (value, bool) {
+			v, ok := flags(t, c)
+			t.diags.add(Warning, c.pos, "", "syslog-ng 3.38 loses the value of dialect(), it is taken as meant")
+			return v, ok
+		}},
+	})},
+	"kv_parser":     {name: "kv", options: join(parserOptions, each(text, "prefix", "value_separator", "pair_separator", "extract_stray_words_into"))},
+	"json_parser":   {name: "json", options: join(parserOptions, each(text, "prefix", "marker", "extract_prefix", "key_delimiter"))},
+	"regexp_parser": {name: "regexp", options: join(parserOptions, each(texts, "patterns"), each(flags, "flags"), each(text, "prefix"))},
+	"syslog_parser": {name: "syslog", options: join(parserOptions, each(flags, "flags"), each(boolean, "drop_invalid"), each(text, "time_zone"), options{
+		"default_facility": {key: "default_priority", convert: defaultFacility},
+		"default_priority": {key: "default_priority", convert: defaultSeverity},
+		"default_severity": {key: "default_priority", convert: defaultSeverity},
+		"default_level":    {key: "default_priority", convert: defaultSeverity},
+	})},
+	"date_parser": {name: "date", options: join(parserOptions, each(texts, "format"), each(flags, "flags"), each(text, "time_zone", "value"), options{
+		"time_stamp": {key: "time_stamp", convert: oneOf(map[string]string{"stamp": "stamp", "recvd": "recvd"})},
+	})},
+}
+
+// delimiters are characters, or with string() texts.
+func delimiters(t *translator, c *call) (value, bool) {
+	values, calls := t.arguments(c)
+	keys := &table{}
+	for _, v := range values {
+		keys.set("delimiters", v.text, c.pos)
+	}
+	for _, inner := range calls {
+		switch inner.name {
+		case "chars":
+			if v, ok := text(t, inner); ok {
+				keys.set("delimiters", v, c.pos)
+			}
+		case "strings":
+			if v, ok := texts(t, inner); ok {
+				keys.set("string_delimiters", v, c.pos)
+			}
+			if keys.get("delimiters") == nil && len(values) == 0 {
+				keys.set("delimiters", "", c.pos)
+			}
+		default:
+			t.gap(inner.pos, "", "option %s() of delimiters() has no counterpart", dashed(inner.name))
+		}
+	}
+	return keys, true
+}
+
+// quotes are pairs of the same character.
+func quotes(t *translator, c *call) (value, bool) {
+	v, ok := t.single(c)
+	if !ok {
+		return nil, false
+	}
+	pairs := ""
+	for _, r := range v.text {
+		pairs += string(r) + string(r)
+	}
+	return pairs, true
+}
+
+// fieldName is a name of a value, as value() has it.
+func fieldName(t *translator, c *call) (value, bool) {
+	v, ok := t.single(c)
+	if !ok {
+		return nil, false
+	}
+	if name, dollar := strings.CutPrefix(v.text, "$"); dollar {
+		t.diags.add(Warning, v.pos, "", "value() takes a name, not a template: the $ is left out")
+		return strings.Trim(name, "{}"), true
+	}
+	return v.text, true
+}
+
+var rewriteOptions = options{"condition": {key: "condition", convert: condition}}
+
+var (
+	templateOption = option{key: "template", convert: template}
+	zoneOption     = option{key: "zone", convert: text}
+	tagOption      = option{key: "tag", convert: text}
+)
+
+var rewriteDrivers = map[string]driver{
+	"set": {name: "set", positional: []option{templateOption}, options: join(rewriteOptions, each(fieldName, "value"))},
+	"subst": {name: "subst", positional: []option{{key: "pattern", convert: text}, {key: "replacement", convert: template}}, options: join(rewriteOptions,
+		each(fieldName, "value"), each(flags, "flags"), each(text, "type"))},
+	"unset":         {name: "unset", options: join(rewriteOptions, each(fieldName, "value"))},
+	"rename":        {name: "rename", positional: []option{{key: "from", convert: text}, {key: "to", convert: text}}, options: rewriteOptions},
+	"groupset":      {name: "groupset", positional: []option{templateOption}, options: join(rewriteOptions, each(texts, "values"))},
+	"groupunset":    {name: "groupunset", options: join(rewriteOptions, each(texts, "values"))},
+	"set_tag":       {name: "set_tag", positional: []option{tagOption}, options: rewriteOptions},
+	"clear_tag":     {name: "clear_tag", positional: []option{tagOption}, options: rewriteOptions},
+	"set_pri":       {name: "set_pri", positional: []option{templateOption}, options: rewriteOptions},
+	"set_severity":  {name: "set_severity", positional: []option{templateOption}, options: rewriteOptions},
+	"set_level":     {name: "set_severity", positional: []option{templateOption}, options: rewriteOptions},
+	"set_facility":  {name: "set_facility", positional: []option{templateOption}, options: rewriteOptions},
+	"set_time_zone": {name: "set_time_zone", positional: []option{zoneOption}, options: join(rewriteOptions, each(text, "time_stamp"))},
+	"fix_time_zone": {name: "fix_time_zone", positional: []option{zoneOption}, options: join(rewriteOptions, each(text, "time_stamp"))},
+}
+
+// driversOf are the drivers that a kind of statement may have.
+func driversOf(kind string) map[string]driver {
+	switch kind {
+	case "source":
+		return sourceDrivers
+	case "destination":
+		return destinationDrivers
+	case "parser":
+		return parserDrivers
+	case "rewrite":
+		return rewriteDrivers
+	}
+	panic(fmt.Sprintf("%s has no drivers", kind))
+}
+
+// driver converts one driver.
+func (t *translator) driver(kind string, c *call) *table {
+	d, ok := driversOf(kind)[c.name]
+	if !ok {
+		t.gap(c.pos, didYouMean(c.name, driversOf(kind)), "%s driver %s() has no counterpart", kind, dashed(c.name))
+		return nil
+	}
+	t.defaultPriority = ""
+	dst := &table{pos: c.pos}
+	dst.set("driver", d.name, c.pos)
+	values, calls := t.arguments(c)
+	positional := d.positional
+	for _, v := range values {
+		if len(positional) == 0 {
+			t.errorf(v.pos, "%v is not wanted in %s()", v, dashed(c.name))
+			break
+		}
+		if x, ok := positional[0].convert(t, &call{name: c.name, pos: v.pos, args: []token{*v}}); ok {
+			dst.set(positional[0].key, x, v.pos)
+		}
+		positional = positional[1:]
+	}
+	for i := 0; len(positional) > 0 && i < len(calls); { // a template with its type, int("1")
+		if _, known := d.options[calls[i].name]; known {
+			i++
+			continue
+		}
+		if x, ok := template(t, &call{name: c.name, pos: c.pos, args: append([]token{*calls[i].head, {kind: punct, text: "("}}, append(calls[i].args, token{kind: punct, text: ")"})...)}); ok {
+			dst.set(positional[0].key, x, calls[i].pos)
+		}
+		positional = positional[1:]
+		calls = append(calls[:i:i], calls[i+1:]...)
+	}
+	for _, p := range positional {
+		if dst.get(p.key) == nil {
+			t.errorf(c.pos, "%s() needs its %s", dashed(c.name), p.key)
+		}
+	}
+	t.options(dst, c.name, d.options, calls)
+	for _, e := range d.defaults {
+		if dst.get(e.key) == nil {
+			dst.set(e.key, e.value, c.pos)
+		}
+	}
+	t.wildcard(dst)
+	return dst
+}
+
+// wildcard joins base-dir() and filename-pattern() of wildcard-file().
+func (t *translator) wildcard(dst *table) {
+	dir, _ := dst.get("base_dir").(string)
+	pattern, _ := dst.get("filename_pattern").(string)
+	if dir == "" {
+		return
+	}
+	var rest []entry
+	for _, e := range dst.entries {
+		switch e.key {
+		case "base_dir":
+			e.key, e.value = "path", strings.TrimSuffix(dir, "/")+"/"+pattern
+			rest = append(rest, e)
+		case "filename_pattern":
+		default:
+			rest = append(rest, e)
+		}
+	}
+	dst.entries = rest
+}
