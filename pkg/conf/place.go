@@ -109,6 +109,9 @@ func join(path, key string) string {
 // stands, and the field that may be meant. Of a table that is unknown as a whole only
 // its name is reported.
 func (f *File) unknown(key toml.Key, t reflect.Type) {
+	if at := typeAt(t, key); at != nil && at.Kind() == reflect.Interface {
+		return // an any takes all, but the library does not say so
+	}
 	n := 1
 	for n < len(key) && typeAt(t, key[:n]) != nil {
 		n++
@@ -167,6 +170,8 @@ func typeAt(t reflect.Type, path toml.Key) reflect.Type {
 		return t
 	}
 	switch t.Kind() {
+	case reflect.Interface:
+		return t
 	case reflect.Map:
 		return typeAt(t.Elem(), path[1:])
 	case reflect.Struct:

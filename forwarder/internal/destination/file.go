@@ -7,10 +7,8 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
-	"os/user"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -52,34 +50,10 @@ func (f *File) Init() (err error) {
 	if f.RotateKeep < 1 {
 		return option.Errorf("rotate_keep", "%d is below the minimum 1", f.RotateKeep)
 	}
-	if f.uid, f.gid, err = lookupOwner(f.Owner, f.Group); err != nil {
+	if f.uid, f.gid, err = option.LookupOwner(f.Owner, f.Group); err != nil {
 		return err
 	}
 	return f.Common.Init()
-}
-
-// lookupOwner finds the numbers of a user and a group, -1 for one that is not named.
-func lookupOwner(owner, group string) (uid, gid int, err error) {
-	uid, gid = -1, -1
-	if owner != "" {
-		if uid, err = strconv.Atoi(owner); err != nil {
-			u, err := user.Lookup(owner)
-			if err != nil {
-				return 0, 0, option.Errorf("owner", "%w", err)
-			}
-			uid, _ = strconv.Atoi(u.Uid)
-		}
-	}
-	if group != "" {
-		if gid, err = strconv.Atoi(group); err != nil {
-			g, err := user.LookupGroup(group)
-			if err != nil {
-				return 0, 0, option.Errorf("group", "%w", err)
-			}
-			gid, _ = strconv.Atoi(g.Gid)
-		}
-	}
-	return uid, gid, nil
 }
 
 // Format says how a message is written.

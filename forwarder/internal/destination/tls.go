@@ -3,11 +3,8 @@ package destination
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"fmt"
 	"net"
-	"os"
-	"path/filepath"
 
 	"kad/forwarder/internal/option"
 )
@@ -26,10 +23,9 @@ type TLS struct {
 }
 
 func (t *TLS) init() error {
-	versions := map[string]uint16{"": tls.VersionTLS12, "1.2": tls.VersionTLS12, "1.3": tls.VersionTLS13}
-	version, ok := versions[t.MinVersion]
-	if !ok {
-		return option.Errorf("tls.min_version", "version %q is not known, want 1.2 or 1.3", t.MinVersion)
+	version, err := option.TLSVersion(t.MinVersion)
+	if err != nil {
+		return err
 	}
 	t.config = &tls.Config{MinVersion: version}
 	switch t.PeerVerify {
@@ -46,32 +42,8 @@ func (t *TLS) init() error {
 		}
 		t.config.Certificates = []tls.Certificate{pair}
 	}
-	var err error
-	t.config.RootCAs, err = LoadCAs(t.CAFile, t.CADir)
+	t.config.RootCAs, err = option.LoadCAs(t.CAFile, t.CADir)
 	return err
-}
-
-// LoadCAs reads certificates from a file and from the files of a directory; nil if both are empty.
-func LoadCAs(file, dir string) (*x509.CertPool, error) {
-	if file == "" && dir == "" {
-		return nil, nil
-	}
-	pool := x509.NewCertPool()
-	key, files := "tls.ca_file", []string{file}
-	if file == "" {
-		key = "tls.ca_dir"
-		files, _ = filepath.Glob(filepath.Join(dir, "*")) // the pattern is good
-	}
-	for _, name := range files {
-		pem, err := os.ReadFile(name)
-		if err != nil {
-			return nil, option.Errorf(key, "%w", err)
-		}
-		if !pool.AppendCertsFromPEM(pem) && file != "" {
-			return nil, option.Errorf(key, "%s has no certificate", name)
-		}
-	}
-	return pool, nil
 }
 
 // handshake makes a TLS connection of conn, with the certificate checked against the server's own name.

@@ -120,6 +120,9 @@ func (n *Network) Open(in *Input) (Runner, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := setBacklog(l, n.Backlog); err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
 	if n.TLS != nil {
 		l = tls.NewListener(l, n.TLS.config)
 	}
@@ -127,6 +130,20 @@ func (n *Network) Open(in *Input) (Runner, error) {
 		Input: in, Listener: l, limit: n.MaxConnections, idleTimeout: time.Duration(n.IdleTimeout),
 		framer: syslog.Framer{Framing: framings[n.Framing], MaxSize: n.LogMsgSize, Trim: n.TrimLarge},
 	}, nil
+}
+
+// setBacklog sets how many connections may wait to be accepted: a second listen(2) changes what the first one set.
+func setBacklog(l net.Listener, backlog int) error {
+	conn, ok := l.(rawConn)
+	if !ok || backlog <= 0 {
+		return nil
+	}
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return err
+	}
+	ctlErr := raw.Control(func(fd uintptr) { err = unix.Listen(int(fd), backlog) })
+	return errors.Join(ctlErr, err)
 }
 
 func (n *Network) openUDP(in *Input, lc *net.ListenConfig) (Runner, error) {

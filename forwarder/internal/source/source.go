@@ -148,7 +148,7 @@ func (in *Input) newReader() *reader {
 // origin describes a sender; a zero address is this host.
 func (in *Input) origin(peer, local netip.AddrPort) *logmsg.Origin {
 	o := &logmsg.Origin{
-		Source: in.Name,
+		Source: []byte(in.Name),
 		Tags:   append([]string{".source." + in.Name}, in.options.Tags...),
 		Peer:   peer.Addr().Unmap(),
 		Dest:   local.Addr().Unmap(),

@@ -24,17 +24,24 @@ type Unix struct {
 	CreateDirs     bool        `toml:"create_dirs"`
 	MaxConnections int         `toml:"max_connections"`
 	ReceiveBuffer  option.Size `toml:"so_rcvbuf"`
+	Owner          string      `toml:"owner"`
+	Group          string      `toml:"group"`
+	Backlog        int         `toml:"listen_backlog"`
 
-	stream bool
+	stream   bool
+	uid, gid int
 }
 
 func newUnix(g *option.Globals, stream bool) Driver {
-	return &Unix{Common: common(g), Perm: 0o666, CreateDirs: g.CreateDirs, MaxConnections: 256, stream: stream}
+	return &Unix{Common: common(g), Perm: 0o666, CreateDirs: g.CreateDirs, MaxConnections: 256, Backlog: 255, stream: stream}
 }
 
 // Init checks the options.
-func (u *Unix) Init() error {
+func (u *Unix) Init() (err error) {
 	if err := u.Common.Init(); err != nil {
+		return err
+	}
+	if u.uid, u.gid, err = option.LookupOwner(u.Owner, u.Group); err != nil {
 		return err
 	}
 	u.parser.NoHostname = !u.expectsHostname()
@@ -74,9 +81,12 @@ func (u *Unix) Open(in *Input) (Runner, error) {
 		if err != nil {
 			return nil, err
 		}
+		if err := errors.Join(setBacklog(l, u.Backlog), u.setMode()); err != nil {
+			return nil, errors.Join(err, l.Close())
+		}
 		return &listener{
 			Input: in, Listener: l, limit: u.MaxConnections, framer: syslog.Framer{MaxSize: u.LogMsgSize},
-		}, os.Chmod(u.Path, fs.FileMode(u.Perm))
+		}, nil
 	}
 	c, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: u.Path, Net: "unixgram"})
 	if err != nil {
@@ -87,7 +97,19 @@ func (u *Unix) Open(in *Input) (Runner, error) {
 			return nil, errors.Join(err, c.Close())
 		}
 	}
-	return &unixDatagrams{in, c, u}, os.Chmod(u.Path, fs.FileMode(u.Perm))
+	if err := u.setMode(); err != nil {
+		return nil, errors.Join(err, c.Close())
+	}
+	return &unixDatagrams{in, c, u}, nil
+}
+
+// setMode sets permissions and owner of the socket.
+func (u *Unix) setMode() error {
+	err := os.Chmod(u.Path, fs.FileMode(u.Perm))
+	if err == nil && (u.uid >= 0 || u.gid >= 0) {
+		err = os.Chown(u.Path, u.uid, u.gid)
+	}
+	return err
 }
 
 // removeStale removes a socket whose owner has gone.

@@ -1,0 +1,448 @@
+// Package config reads forwarder.toml. All that is wrong with it is reported at once, with file, line and column;
+// reference.toml has every key.
+package config
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+
+	"kad/forwarder/internal/destination"
+	"kad/forwarder/internal/filter"
+	"kad/forwarder/internal/logmsg"
+	"kad/forwarder/internal/logpath"
+	"kad/forwarder/internal/option"
+	"kad/forwarder/internal/parser"
+	"kad/forwarder/internal/rewrite"
+	"kad/forwarder/internal/source"
+	"kad/forwarder/internal/template"
+	"kad/pkg/conf"
+)
+
+// A Config is a whole configuration: objects with their options checked and their names resolved. Nothing of it runs.
+type Config struct {
+	option.Globals
+	Sources      []*Source // in the file's order; those that stand in log paths too
+	Destinations []*destination.Destination
+	Graph        *logpath.Graph
+}
+
+// A Source is a source with its drivers.
+type Source struct {
+	Name    string
+	Drivers []source.Driver
+}
+
+// Load reads the file of that name. The error joins one *conf.Error for each thing that is wrong.
+func Load(name string) (*Config, error) {
+	data, err := os.ReadFile(name)
+	if err != nil {
+		return nil, err
+	}
+	return Parse(name, data)
+}
+
+// Parse reads data, the content of the file name.
+func Parse(name string, data []byte) (*Config, error) {
+	var root document
+	file, _ := conf.Decode(name, data, &root) // what is wrong is in file, and what else is wrong follows
+	b := &builder{decoder: decoder{File: file, order: map[string]int{}}, config: &Config{Globals: option.Defaults()}}
+	b.decoder.env = b.names
+	for i, path := range file.Paths() {
+		if _, ok := b.order[path]; !ok {
+			b.order[path] = i
+		}
+	}
+	b.build(&root)
+	if err := file.Err(); err != nil {
+		return nil, err
+	}
+	return b.config, nil
+}
+
+// A document is the sections of the file, in the order in which they are read.
+type document struct {
+	Options     table `toml:"options"`
+	Template    table `toml:"template"`
+	Filter      table `toml:"filter"`
+	Source      table `toml:"source"`
+	Parser      table `toml:"parser"`
+	Rewrite     table `toml:"rewrite"`
+	Destination table `toml:"destination"`
+	Log         table `toml:"log"`
+}
+
+// A builder makes a Config of tables.
+type builder struct {
+	decoder
+	config       *Config
+	templates    map[string]*template.Template
+	filters      map[string]*filter.Expr
+	sources      map[string]bool
+	parsers      map[string][]logpath.Element
+	rewrites     map[string][]logpath.Element
+	destinations map[string][]logpath.Element
+	graph        logpath.Graph
+	environment  *environment
+	anonymous    int
+}
+
+// An environment is what names in templates and expressions stand for.
+type environment struct {
+	template *template.Env
+	filter   *filter.Env
+}
+
+func (b *builder) names() *environment {
+	if b.environment != nil {
+		return b.environment
+	}
+	e := &environment{}
+	e.filter = &filter.Env{
+		Filters:          b.filters,
+		StringComparison: b.config.Comparison == "string",
+		Template:         func(t *template.Template) error { return t.Resolve(e.template) },
+	}
+	e.template = &template.Env{
+		Templates: b.templates,
+		Condition: func(expr string) (func(m *logmsg.Message) bool, error) {
+			x, err := filter.Parse(expr)
+			if err != nil {
+				return nil, err
+			}
+			return x.Match, x.Resolve(e.filter)
+		},
+	}
+	b.environment = e
+	return e
+}
+
+func (b *builder) build(root *document) {
+	b.templates, b.filters = map[string]*template.Template{}, map[string]*filter.Expr{}
+	b.parsers, b.rewrites, b.destinations = map[string][]logpath.Element{}, map[string][]logpath.Element{}, map[string][]logpath.Element{}
+	b.sources = map[string]bool{}
+	b.options(root.Options)
+	b.each("template", root.Template, b.template)
+	b.each("filter", root.Filter, b.filter)
+	b.each("source", root.Source, func(path, name string, t table) { b.source(path, name, t, false) })
+	b.each("parser", root.Parser, func(path, name string, t table) { b.parsers[name] = b.object(path, name, t, b.parser) })
+	b.each("rewrite", root.Rewrite, func(path, name string, t table) { b.rewrites[name] = b.object(path, name, t, b.rewrite) })
+	b.each("destination", root.Destination, b.destination)
+	b.each("log", root.Log, func(path, name string, t table) {
+		b.graph.Paths = append(b.graph.Paths, b.statement(path, name, t, true))
+	})
+	for _, resolve := range b.resolve {
+		resolve()
+	}
+	b.graph.UnmatchedEmbeddedRefuses = b.config.UnmatchedEmbedded == "unprocessed"
+	b.config.Graph = &b.graph
+}
+
+// each goes through the named tables of a section.
+func (b *builder) each(section string, t table, f func(path, name string, t table)) {
+	for _, name := range b.keys(section, t) {
+		path := join(section, name)
+		if entry := b.asTable(path, t[name]); entry != nil {
+			f(path, name, entry)
+		}
+	}
+}
+
+func (b *builder) options(t table) {
+	g := &b.config.Globals
+	b.fill("options", t, g)
+	b.oneOf("options.unmatched_embedded", g.UnmatchedEmbedded, "processed", "unprocessed")
+	b.oneOf("options.comparison", g.Comparison, "number", "string")
+	var format template.TimeFormat
+	if err := format.UnmarshalText([]byte(g.TimeFormat)); err != nil {
+		b.Errorf("options.ts_format", "%v", err)
+	}
+}
+
+func (b *builder) oneOf(path, value string, known ...string) {
+	if !slices.Contains(known, value) {
+		b.Hintf(path, conf.DidYouMean(value, known), "found %q, want one of %q", value, known)
+	}
+}
+
+func (b *builder) template(path, name string, t table) {
+	v := struct {
+		Template *template.Template `toml:"template"`
+		Escape   bool               `toml:"template_escape"`
+	}{}
+	b.fill(path, t, &v)
+	if v.Template == nil {
+		b.Errorf(path, "template is required")
+		v.Template = template.Must("")
+	}
+	b.templates[name] = v.Template
+}
+
+func (b *builder) filter(path, name string, t table) {
+	v := struct {
+		Expr *filter.Expr `toml:"expr"`
+	}{}
+	b.fill(path, t, &v)
+	if v.Expr == nil {
+		if t["expr"] == nil || t["expr"] == "" {
+			b.Errorf(path, "expr is required")
+		}
+		return
+	}
+	if v.Expr.String() != "" { // else it was reported
+		b.filters[name] = v.Expr
+	}
+}
+
+// drivers calls f for each driver of an object: the table itself, or those of its list.
+func (b *builder) drivers(path string, t table, f func(path string, t table)) {
+	list, ok := t["drivers"]
+	if !ok {
+		f(path, t)
+		return
+	}
+	for i, e := range b.asList(join(path, "drivers"), list) {
+		at := index(join(path, "drivers"), i)
+		if entry := b.asTable(at, e); entry != nil {
+			f(at, entry)
+		}
+	}
+}
+
+// driver makes the options of the driver that t names.
+func driver[T any](b *builder, path string, t table, known map[string]T) (make T, ok bool) {
+	name, isString := t["driver"].(string)
+	if make, ok = known[name]; ok {
+		return make, true
+	}
+	if !isString {
+		b.Errorf(path, "driver is required, one of %s", list(names(known)))
+	} else {
+		b.Hintf(join(path, "driver"), conf.DidYouMean(name, names(known)), "no driver %q, want one of %s", name, list(names(known)))
+	}
+	return make, false
+}
+
+func list(words []string) string {
+	s := ""
+	for i, w := range words {
+		if i > 0 {
+			s += ", "
+		}
+		s += w
+	}
+	return s
+}
+
+// source reads a source and makes it known to the log paths.
+func (b *builder) source(path, name string, t table, inline bool) {
+	b.sources[name] = true
+	s := &Source{Name: name}
+	node := logpath.Source{Name: name, Inline: inline}
+	b.drivers(path, t, func(at string, t table) {
+		make, ok := driver(b, at, t, source.Drivers)
+		if !ok {
+			return
+		}
+		d := make(&b.config.Globals)
+		b.fill(at, t, d, "driver", "steps")
+		b.failed(at, d.Init())
+		s.Drivers = append(s.Drivers, d)
+		var steps []logpath.Element
+		b.later(func() {
+			if v, ok := t["steps"]; ok {
+				steps = b.steps(join(at, "steps"), v)
+			}
+			b.channel(name, steps)
+		})
+	})
+	b.config.Sources = append(b.config.Sources, s)
+	b.graph.Sources = append(b.graph.Sources, node)
+}
+
+// channel adds the steps of a source's next driver.
+func (b *builder) channel(name string, steps []logpath.Element) {
+	for i := range b.graph.Sources {
+		if s := &b.graph.Sources[i]; s.Name == name {
+			s.Channels = append(s.Channels, steps)
+		}
+	}
+}
+
+// later runs f when all objects have been read.
+func (b *builder) later(f func()) { b.resolve = append(b.resolve, f) }
+
+// object reads a parser or a rewrite as the elements that do its work.
+func (b *builder) object(path, name string, t table, read func(path, name string, t table) logpath.Element) (elements []logpath.Element) {
+	b.drivers(path, t, func(at string, t table) {
+		if e := read(at, name, t); e != nil {
+			elements = append(elements, e)
+		}
+	})
+	return elements
+}
+
+func (b *builder) parser(path, name string, t table) logpath.Element {
+	make, ok := driver(b, path, t, parser.Drivers)
+	if !ok {
+		return nil
+	}
+	p := make()
+	b.fill(path, t, p, "driver")
+	b.failed(path, p.Init())
+	return &logpath.Work{Kind: "parser", Name: name, Step: p}
+}
+
+func (b *builder) rewrite(path, name string, t table) logpath.Element {
+	make, ok := driver(b, path, t, rewrite.Drivers)
+	if !ok {
+		return nil
+	}
+	r := make()
+	b.fill(path, t, r, "driver")
+	b.failed(path, r.Init())
+	return &logpath.Work{Kind: "rewrite", Name: name, Step: r}
+}
+
+func (b *builder) destination(path, name string, t table) {
+	b.destinations[name] = b.destinationElements(path, name, t)
+}
+
+// destinationElements makes the destinations of an object's drivers and what sends to them.
+func (b *builder) destinationElements(path, name string, t table) (elements []logpath.Element) {
+	count := 0
+	b.drivers(path, t, func(at string, t table) {
+		make, ok := driver(b, at, t, destination.Drivers)
+		if !ok {
+			return
+		}
+		d := make(&b.config.Globals)
+		b.fill(at, t, d, "driver", "steps", "throttle")
+		b.failed(at, d.Init())
+		unique := name
+		if count++; count > 1 {
+			unique += "#" + strconv.Itoa(count)
+		}
+		dest := destination.New(unique, d)
+		b.config.Destinations = append(b.config.Destinations, dest)
+		send := &logpath.Send{Name: unique, Sink: dest}
+		if v, ok := t["steps"]; ok {
+			tee := &logpath.Tee{Name: unique}
+			b.later(func() { tee.Elements = append(b.steps(join(at, "steps"), v), send) })
+			elements = append(elements, tee)
+			return
+		}
+		elements = append(elements, send)
+	})
+	return elements
+}
+
+var pathFlags = map[string]logpath.Flags{
+	"catchall": logpath.Catchall, "drop_unmatched": logpath.DropUnmatched, "fallback": logpath.Fallback, "final": logpath.Final,
+	"flow_control": logpath.FlowControl,
+}
+
+// statement reads a log statement; only one at the top has sources.
+func (b *builder) statement(path, name string, t table, top bool) *logpath.Statement {
+	s := &logpath.Statement{Name: name}
+	known := []string{"source", "steps", "destination", "flags", "log"}
+	for _, key := range b.keys(path, t) {
+		at := join(path, key)
+		switch {
+		case key == "source" && !top:
+			b.Errorf(at, "an embedded log statement has no sources, only the one at the top has")
+		case key == "source":
+			s.Sources = b.sourceNames(at, t[key])
+		case !slices.Contains(known, key):
+			b.unknownKey(at, key, known)
+		}
+	}
+	if v, ok := t["steps"]; ok {
+		s.Elements = b.steps(join(path, "steps"), v)
+	}
+	if v, ok := t["destination"]; ok {
+		at := join(path, "destination")
+		for i, e := range b.asList(at, v) {
+			s.Elements = append(s.Elements, b.reference(index(at, i), e, "destination", b.destinations, b.inlineDestination)...)
+		}
+	}
+	if v, ok := t["log"]; ok {
+		j := &logpath.Junction{Embedded: true}
+		at := join(path, "log")
+		b.each(at, b.asTable(at, v), func(path, name string, t table) {
+			j.Branches = append(j.Branches, b.statement(path, name, t, false))
+		})
+		s.Elements = append(s.Elements, j)
+	}
+	s.Flags = b.flags(path, t, top)
+	return s
+}
+
+// flags reads the flags of a statement or channel.
+func (b *builder) flags(path string, t table, top bool) (flags logpath.Flags) {
+	v, ok := t["flags"]
+	if !ok {
+		return 0
+	}
+	at := join(path, "flags")
+	b.flagNames(at, v, names(pathFlags), func(name string) {
+		if name == "catchall" && !top {
+			b.Errorf(at, "catchall is only for log statements at the top")
+		}
+		flags |= pathFlags[name]
+	})
+	return flags
+}
+
+// sourceNames reads the sources of a statement; those in place get a name.
+func (b *builder) sourceNames(path string, v any) (sources []string) {
+	for i, e := range b.asList(path, v) {
+		at := index(path, i)
+		if t, ok := e.(table); ok {
+			b.anonymous++
+			name := fmt.Sprintf("anonymous#%d", b.anonymous)
+			b.source(at, name, t, true)
+			sources = append(sources, name)
+			continue
+		}
+		name, ok := b.asString(at, e)
+		if !ok {
+			continue
+		}
+		if !b.sources[name] {
+			b.Hintf(at, conf.DidYouMean(name, names(b.sources)), "no source %q", name)
+		}
+		sources = append(sources, name)
+	}
+	return sources
+}
+
+func (b *builder) inlineDestination(path string, t table) []logpath.Element {
+	b.anonymous++
+	return b.destinationElements(path, fmt.Sprintf("anonymous#%d", b.anonymous), t)
+}
+
+// reference reads the name of an object, or the object itself: a table, or a list of them.
+func (b *builder) reference(path string, v any, kind string, known map[string][]logpath.Element, inline func(path string, t table) []logpath.Element) []logpath.Element {
+	switch v := v.(type) {
+	case string:
+		elements, ok := known[v]
+		if !ok {
+			b.Hintf(path, conf.DidYouMean(v, names(known)), "no %s %q", kind, v)
+		}
+		return elements
+	case table:
+		return inline(path, v)
+	case []any, []table:
+		var elements []logpath.Element
+		for i, e := range b.asList(path, v) {
+			if t := b.asTable(index(path, i), e); t != nil {
+				elements = append(elements, inline(index(path, i), t)...)
+			}
+		}
+		return elements
+	}
+	b.Errorf(path, "found %s, want the name of a %s or a table", kindOf(v), kind)
+	return nil
+}
