@@ -2,7 +2,6 @@ package source
 
 import (
 	"context"
-	"log/slog"
 )
 
 // Internal has the messages that forwarder itself logs.
@@ -53,17 +52,4 @@ func (i *internal) Run(ctx context.Context) error {
 			return nil
 		}
 	}
-}
-
-// Level is the severity of a log record.
-func Level(l slog.Level) int {
-	switch {
-	case l >= slog.LevelError:
-		return 3
-	case l >= slog.LevelWarn:
-		return 4
-	case l >= slog.LevelInfo:
-		return 6
-	}
-	return 7
 }

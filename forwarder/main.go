@@ -1,0 +1,126 @@
+// Command forwarder routes log messages as syslog-ng does, and never loses one that it took.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"kad/forwarder/internal/config"
+	"kad/forwarder/internal/convert"
+	"kad/forwarder/internal/daemon"
+	"kad/pkg/cli"
+	"kad/pkg/conf"
+)
+
+func main() { os.Exit(run(context.Background(), os.Args, os.Stdin, os.Stdout, os.Stderr)) }
+
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	return cli.Run(ctx, app(), args, stdin, stdout, stderr)
+}
+
+// defaultConfig is where the packages put it.
+const defaultConfig = "/etc/forwarder/forwarder.toml"
+
+var configFlag = &cli.StringFlag{Name: "config", Aliases: []string{"c"}, Usage: "read the configuration from `FILE`", Value: defaultConfig}
+
+func app() *cli.App {
+	return &cli.App{
+		Name:  "forwarder",
+		Usage: "route log messages as syslog-ng does, with failover that loses none",
+		Commands: []*cli.Command{
+			{Name: "run", Usage: "run in the foreground; SIGTERM drains and stops, SIGUSR1 opens files anew", Flags: []cli.Flag{configFlag}, Action: runDaemon},
+			{Name: "check", Usage: "tell everything that is wrong with the configuration", Flags: []cli.Flag{configFlag}, Action: check},
+			{
+				Name: "convert", Usage: "make forwarder.toml of a syslog-ng.conf", ArgsUsage: "SYSLOG-NG.CONF", Action: convertFile,
+				Flags: []cli.Flag{
+					&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "write to `FILE` instead of standard output"},
+					&cli.BoolFlag{Name: "partial", Usage: "write what can be converted, with the gaps as comments"},
+				},
+			},
+		},
+	}
+}
+
+// load reads the configuration that the flags name.
+func load(c *cli.Context) (*config.Config, error) {
+	got, err := config.Load(c.String("config"))
+	if err == nil {
+		return got, nil
+	}
+	if errors.Is(err, fs.ErrNotExist) && c.String("config") == defaultConfig {
+		return nil, cli.Hint(cli.Exit(cli.BadConfig, err), "--config names another file")
+	}
+	return nil, cli.Exit(cli.BadConfig, err)
+}
+
+func runDaemon(c *cli.Context) error {
+	ctx, stop := signal.NotifyContext(c.Context, syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	cfg, err := load(c)
+	if err != nil {
+		return err
+	}
+	d, err := daemon.New(cfg, c.App.ErrWriter)
+	if err != nil {
+		return err
+	}
+	return d.Run(ctx)
+}
+
+// convertFile prints what has no counterpart, and writes the configuration unless that is an error.
+func convertFile(c *cli.Context) error {
+	if c.Args().Len() != 1 {
+		return cli.Usagef("convert takes one file, found %d", c.Args().Len())
+	}
+	name := c.Args().First()
+	text, err := os.ReadFile(name)
+	if err != nil {
+		return err
+	}
+	result := convert.Convert(name, text, convert.Options{Partial: c.Bool("partial")})
+	for _, d := range result.Diagnostics {
+		fmt.Fprintln(c.App.ErrWriter, d)
+	}
+	if result.TOML != nil {
+		if err := writeOutput(c, result.TOML); err != nil {
+			return err
+		}
+	}
+	if result.Failed {
+		return cli.Exit(cli.Failure, nil)
+	}
+	return nil
+}
+
+func writeOutput(c *cli.Context, data []byte) error {
+	if name := c.String("output"); name != "" {
+		return os.WriteFile(name, data, 0o644)
+	}
+	_, err := c.App.Writer.Write(data)
+	return err
+}
+
+// check prints each error with its line and a caret.
+func check(c *cli.Context) error {
+	_, err := load(c)
+	joined, ok := errors.AsType[interface {
+		error
+		Unwrap() []error
+	}](err)
+	if !ok {
+		return err
+	}
+	for _, e := range joined.Unwrap() {
+		fmt.Fprintln(c.App.ErrWriter, e)
+		if place, ok := errors.AsType[*conf.Error](e); ok {
+			fmt.Fprint(c.App.ErrWriter, place.Snippet())
+		}
+	}
+	return cli.Exit(cli.BadConfig, nil)
+}
