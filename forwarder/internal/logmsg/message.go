@@ -33,7 +33,7 @@ type Message struct {
 
 // An Origin is what all messages of a connection, or of a datagram's sender, have in common.
 type Origin struct {
-	Source string     // name of the source
+	Source []byte     // name of the source
 	Tags   []string   // of the source, ".source.NAME" among them
 	Peer   netip.Addr // of the sender; zero: this host
 	Host   []byte     // HOST_FROM: name or address of the sender
@@ -79,7 +79,7 @@ func (m *Message) Value(n Name) []byte {
 	case HostFrom:
 		return m.Origin.Host
 	case Source:
-		return []byte(m.Origin.Source)
+		return m.Origin.Source
 	case LegacyHeader:
 		if m.noHeader {
 			return nil
@@ -144,7 +144,7 @@ func (m *Message) setShared(n Name, value []byte) {
 		m.Origin = &origin
 	case Source:
 		origin := *m.Origin
-		origin.Source = string(value)
+		origin.Source = value
 		m.Origin = &origin
 	case sdata:
 		m.explode()
@@ -189,10 +189,11 @@ func (m *Message) Names(yield func(Name)) {
 			yield(n)
 		}
 	}
-	if !m.exploded && len(m.StructuredData) > 0 {
-		m.explode()
+	pairs := slices.Clone(m.pairs)
+	if !m.exploded {
+		m.paramNames(yield)
 	}
-	for _, p := range slices.Clone(m.pairs) {
+	for _, p := range pairs {
 		yield(NameOf(p.name))
 	}
 }

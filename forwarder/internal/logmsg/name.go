@@ -56,6 +56,3 @@ func (n Name) String() string { return n.text }
 
 // Field says which field of the header n is.
 func (n Name) Field() Field { return n.field }
-
-// IsHeader tells whether n is a field of the header, not a pair.
-func (n Name) IsHeader() bool { return n.field != other && n.field != sdata }

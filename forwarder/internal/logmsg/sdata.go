@@ -1,29 +1,44 @@
 package logmsg
 
 import (
+	"bytes"
 	"slices"
 	"strings"
 
 	"kad/pkg/syslog"
 )
 
-// param finds a parameter of the structured data as it was read, or in the pairs if a step has changed it.
-func (m *Message) param(n Name) []byte {
+// param finds a parameter of the structured data as it was read, or in the pairs if a step has changed it. Of parameters
+// with the same name the last counts.
+func (m *Message) param(n Name) (value []byte) {
 	if m.exploded || len(m.StructuredData) == 0 {
 		return m.lookup(n.text)
 	}
 	for p := range syslog.Params(m.StructuredData) {
-		if !isParam(n.text, p) {
-			continue
+		if isParam(n.text, p) {
+			value = unescaped(p.Value)
 		}
-		start := len(m.arena)
-		m.arena = syslog.AppendUnescaped(m.arena, p.Value)
-		return m.arena[start:len(m.arena):len(m.arena)]
 	}
-	return nil
+	return value
 }
 
-// isParam tells whether name is ".SDATA.ID.NAME" of p.
+// unescaped is the value of a parameter. It stays out of the arena, to which a template may be appending at the time.
+func unescaped(value []byte) []byte {
+	if bytes.IndexByte(value, '\\') < 0 {
+		return value
+	}
+	return syslog.AppendUnescaped(nil, value)
+}
+
+// paramName is ".SDATA.ID.NAME" of p.
+func paramName(p syslog.Param) string {
+	if len(p.Name) == 0 {
+		return SDataPrefix + string(p.ID)
+	}
+	return SDataPrefix + string(p.ID) + "." + string(p.Name)
+}
+
+// isParam tells whether name is paramName(p).
 func isParam(name string, p syslog.Param) bool {
 	rest := name[len(SDataPrefix):]
 	if len(p.Name) == 0 {
@@ -40,27 +55,19 @@ func (m *Message) explode() {
 	}
 	m.exploded = true
 	for p := range syslog.Params(m.StructuredData) {
-		name := SDataPrefix + string(p.ID)
-		if len(p.Name) > 0 {
-			name += "." + string(p.Name)
-		}
-		start := len(m.arena)
-		m.arena = syslog.AppendUnescaped(m.arena, p.Value)
-		m.setPair(name, m.arena[start:len(m.arena):len(m.arena)])
+		m.setPair(paramName(p), unescaped(p.Value))
 	}
 }
 
-// HasStructuredData tells whether AppendStructuredData appends anything.
-func (m *Message) HasStructuredData() bool {
-	if !m.exploded {
-		return len(m.StructuredData) > 0
-	}
-	for i := range m.pairs {
-		if strings.HasPrefix(m.pairs[i].name, SDataPrefix) {
-			return true
+// paramNames calls yield with the name of each parameter of the structured data as it was read, once.
+func (m *Message) paramNames(yield func(Name)) {
+	var seen []string
+	for p := range syslog.Params(m.StructuredData) {
+		if name := paramName(p); !slices.Contains(seen, name) {
+			seen = append(seen, name)
+			yield(NameOf(name))
 		}
 	}
-	return false
 }
 
 // AppendStructuredData appends STRUCTURED-DATA as RFC 5424 has it, nothing if there is none. Elements that steps made stand

@@ -40,7 +40,7 @@ func (s *Syslog) Init() error {
 
 // Process parses m.
 func (s *Syslog) Process(m *logmsg.Message) bool {
-	text := append(m.Arena(), s.input(m)...)[len(m.Arena()):]
+	text := s.input(m)
 	p := s.parsers.Get().(*syslog.Parser)
 	defer s.parsers.Put(p)
 	var inner syslog.Message
