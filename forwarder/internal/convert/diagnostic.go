@@ -3,7 +3,8 @@ package convert
 import (
 	"fmt"
 	"slices"
-	"strings"
+
+	"kad/pkg/conf"
 )
 
 // A Severity says how bad a Diagnostic is.
@@ -37,24 +38,15 @@ type Diagnostic struct {
 	Hint     string // what to do about it, may be empty
 }
 
-// String is the place, the message, the line with a caret under it, and the hint.
+// String is the place, the message and the hint, and below them the line with a caret.
 func (d Diagnostic) String() string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "%v: %v: %s\n", d.Pos, d.Severity, d.Message)
-	if d.Pos.text != "" {
-		column := min(max(d.Pos.Col-1, 0), len(d.Pos.text))
-		blank := strings.Map(func(r rune) rune {
-			if r == '\t' {
-				return r
-			}
-			return ' '
-		}, d.Pos.text[:column])
-		fmt.Fprintf(&b, "    %s\n    %s^\n", d.Pos.text, blank)
+	e := conf.Error{
+		File: d.Pos.File, Line: d.Pos.Line, Col: d.Pos.Col, Msg: d.Severity.String() + ": " + d.Message, Hint: d.Hint, Text: d.Pos.text,
 	}
-	if d.Hint != "" {
-		fmt.Fprintf(&b, "    hint: %s\n", d.Hint)
+	if e.Text == "" {
+		return e.Error() + "\n"
 	}
-	return b.String()
+	return e.Error() + "\n" + e.Snippet()
 }
 
 // diagnostics collects what is found.

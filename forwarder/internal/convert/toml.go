@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"kad/pkg/conf"
 )
 
 // lineWidth is up to where a list stays on one line.
@@ -62,18 +64,46 @@ type section struct {
 	pos      Pos
 }
 
-// A document writes sections, and knows the place in syslog-ng.conf of each line.
+// A document writes sections, and knows the place in syslog-ng.conf of each key and element.
 type document struct {
-	b     strings.Builder
-	lines []Pos // of each line written
-	pos   Pos   // of what is written now
+	b      strings.Builder
+	places map[string]Pos // by path, as package conf writes it
 }
 
 // line writes one line.
-func (d *document) line(format string, args ...any) {
-	fmt.Fprintf(&d.b, format+"\n", args...)
-	for len(d.lines) < strings.Count(d.b.String(), "\n") {
-		d.lines = append(d.lines, d.pos)
+func (d *document) line(format string, args ...any) { fmt.Fprintf(&d.b, format+"\n", args...) }
+
+// place notes where a value and all in it come from.
+func (d *document) place(path string, v value, pos Pos) {
+	d.places[path] = pos
+	switch v := v.(type) {
+	case element:
+		d.place(path, v.value, v.pos)
+	case list:
+		for i, e := range v {
+			d.place(fmt.Sprintf("%s[%d]", path, i), e, pos)
+		}
+	case *table:
+		if v.pos.Line > 0 {
+			d.places[path] = v.pos
+		}
+		for _, e := range v.entries {
+			d.place(path+"."+conf.Key(e.key), e.value, e.pos)
+		}
+	}
+}
+
+// at is the place of a path, or of the nearest thing around it.
+func (d *document) at(path string) Pos {
+	for {
+		if pos, ok := d.places[path]; ok {
+			return pos
+		}
+		cut := strings.LastIndexAny(path, ".[")
+		if cut < 0 {
+			return d.places[""]
+		}
+		path = path[:cut]
 	}
 }
 
@@ -94,10 +124,9 @@ func oneLine(comment string) string {
 }
 
 func (d *document) section(s section) {
-	d.pos = s.pos
 	d.line("")
 	d.comments("", s.comments)
-	d.line("[%s]", path(s.path))
+	d.line("[%s]", keyPath(s.path))
 	var inner []entry
 	for _, e := range s.table.entries {
 		if _, ok := e.value.(*table); ok {
@@ -112,7 +141,6 @@ func (d *document) section(s section) {
 }
 
 func (d *document) entry(e entry) {
-	d.pos = e.pos
 	d.comments("", e.comments)
 	text := render(e.value, 0, len(e.key)+3)
 	lines := strings.Split(text, "\n")
@@ -125,14 +153,13 @@ func (d *document) entry(e entry) {
 	d.line("%s = %s", bare(e.key), text)
 }
 
-// elements writes a list with an element a line, so that each has its place.
+// elements writes a list with an element a line.
 func (d *document) elements(elements list, indent string) {
 	for _, v := range elements {
 		e, ok := v.(element)
 		if !ok {
-			e = element{value: v, pos: d.pos}
+			e.value = v
 		}
-		d.pos = e.pos
 		d.comments(indent, e.comments)
 		trailing := ""
 		if e.trailing != "" {
@@ -200,8 +227,8 @@ func renderList(v list, indent, column int) string {
 	return b.String() + blank[2:] + "]"
 }
 
-// path is a key of several parts.
-func path(parts []string) string {
+// keyPath is a key of several parts.
+func keyPath(parts []string) string {
 	var keys []string
 	for _, p := range parts {
 		keys = append(keys, bare(p))

@@ -1,10 +1,16 @@
 package convert
 
 import (
+	"errors"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
+
+	"kad/forwarder/internal/config"
+	"kad/pkg/conf"
 )
 
 // Options of a conversion.
@@ -35,6 +41,9 @@ func Convert(name string, text []byte, o Options) Result {
 		diags.add(Error, Pos{File: name, Line: 1, Col: 1}, "", "no @version")
 	}
 	doc := t.document(name, statements, &tokens[len(tokens)-1])
+	if !diags.failed() {
+		check(&diags, doc)
+	}
 	slices.SortStableFunc(diags, func(a, b Diagnostic) int {
 		if a.Pos.File != b.Pos.File {
 			return 0
@@ -43,9 +52,34 @@ func Convert(name string, text []byte, o Options) Result {
 	})
 	result := Result{Diagnostics: diags, Failed: diags.failed()}
 	if o.Partial || !result.Failed {
-		result.TOML = []byte(doc)
+		result.TOML = []byte(doc.b.String())
 	}
 	return result
+}
+
+// check loads what was written: templates and patterns that forwarder does not know are found there. A file that is not
+// there is worth a warning only, the configuration may be for another host.
+func check(diags *diagnostics, doc *document) {
+	_, err := config.Parse("forwarder.toml", []byte(doc.b.String()))
+	if err == nil {
+		return
+	}
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		joined = errors.Join(err).(interface{ Unwrap() []error })
+	}
+	for _, err := range joined.Unwrap() {
+		var e *conf.Error
+		if !errors.As(err, &e) {
+			diags.errorf(doc.at(""), "%v", err)
+			continue
+		}
+		severity := Error
+		if strings.HasSuffix(e.Msg, syscall.ENOENT.Error()) {
+			severity = Warning
+		}
+		diags.add(severity, doc.at(e.Path), e.Hint, "%s: %s", e.Path, e.Msg)
+	}
 }
 
 // kinds of objects that have a name.
@@ -102,15 +136,14 @@ func around(head, tail *token) (comments []string) {
 }
 
 // document translates everything.
-func (t *translator) document(name string, statements []*statement, end *token) string {
+func (t *translator) document(name string, statements []*statement, end *token) *document {
 	for _, kind := range kinds {
 		t.defined[kind] = map[string]*statement{}
 	}
 	for _, s := range statements {
 		t.define(s)
 	}
-	doc := &document{}
-	doc.pos = Pos{File: name, Line: 1, Col: 1}
+	doc := &document{places: map[string]Pos{"": {File: name, Line: 1, Col: 1}}}
 	doc.line("# Converted from %s by forwarder convert.", filepath.Base(name))
 	var sections []section
 	at := -1
@@ -127,7 +160,7 @@ func (t *translator) document(name string, statements []*statement, end *token) 
 	}
 	if at < 0 {
 		at = len(sections)
-		sections = append(sections, section{path: []string{"options"}, table: &t.global, pos: doc.pos})
+		sections = append(sections, section{path: []string{"options"}, table: &t.global, pos: doc.at("")})
 	}
 	t.programDefaults(sections[at].pos)
 	sections[at].comments = t.globalComments
@@ -155,13 +188,14 @@ func (t *translator) document(name string, statements []*statement, end *token) 
 		sections = append(sections, sec...)
 	}
 	for _, s := range sections {
+		doc.place(keyPath(s.path), s.table, s.pos)
 		doc.section(s)
 	}
 	if end.comments != nil {
 		doc.line("")
 		doc.comments("", end.comments)
 	}
-	return doc.b.String()
+	return doc
 }
 
 // programDefaults sets what the program does otherwise than forwarder unless it is told.
@@ -219,8 +253,8 @@ func (t *translator) define(s *statement) {
 	if !ok {
 		return
 	}
-	if first := names[s.name]; first != nil {
-		t.errorf(s.pos, "%s %s is defined twice, first at %v", s.kind, s.name, first.pos)
+	if known := names[s.name]; known != nil {
+		t.errorf(s.pos, "%s %s is defined twice, first at %v", s.kind, s.name, known.pos)
 		return
 	}
 	names[s.name] = s
@@ -249,7 +283,7 @@ func (t *translator) section(s *statement) []section {
 		return t.logPath(s.body, []string{"log", name}, nil)
 	case "filter":
 		dst := &table{}
-		dst.set("expr", t.expression(s.expr, s.pos), s.pos)
+		dst.set("expr", t.expression(s.expr, s.pos), first(s.expr, s.pos))
 		return []section{{path: path, table: dst, pos: s.pos}}
 	case "template":
 		dst := &table{}
@@ -264,6 +298,14 @@ func (t *translator) section(s *statement) []section {
 		dst.set("drivers", tables(drivers), s.pos)
 	}
 	return []section{{path: path, table: dst, pos: s.pos}}
+}
+
+// first is where an expression begins.
+func first(expr []token, otherwise Pos) Pos {
+	if len(expr) == 0 {
+		return otherwise
+	}
+	return expr[0].pos
 }
 
 // plainTemplate is a template that names no other one.
@@ -490,7 +532,7 @@ func (t *translator) step(it *item) *table {
 			dst.set("filter", it.ref, it.pos)
 			break
 		}
-		dst.set("filter", t.expression(it.expr, it.pos), it.pos)
+		dst.set("filter", t.expression(it.expr, it.pos), first(it.expr, it.pos))
 	case "parser", "rewrite", "destination":
 		objects := t.object(it)
 		var v value = objects
@@ -545,24 +587,24 @@ func (t *translator) steps(b *body) list {
 // conditional translates if, elif, else. A branch whose condition is its body becomes a junction whose channels are final:
 // what the first lets through does not go into the second.
 func (t *translator) conditional(dst *table, pos Pos, branches []branch) {
-	first := branches[0]
-	t.branchFlags(first.body)
-	if first.cond == nil {
+	body := branches[0].body
+	t.branchFlags(body)
+	if branches[0].cond == nil {
 		otherwise := &table{}
 		steps := list{}
 		if len(branches) > 1 {
 			steps = t.otherwise(branches[1:])
 		}
 		then := &table{}
-		then.set("steps", t.steps(first.body), pos)
+		then.set("steps", t.steps(body), pos)
 		then.set("flags", list{"final"}, pos)
 		otherwise.set("steps", steps, pos)
 		otherwise.set("flags", list{"final"}, pos)
 		dst.set("junction", list{then, otherwise}, pos)
 		return
 	}
-	dst.set("if", t.expression(first.cond, pos), pos)
-	dst.set("then", t.steps(first.body), pos)
+	dst.set("if", t.expression(branches[0].cond, pos), first(branches[0].cond, pos))
+	dst.set("then", t.steps(body), pos)
 	if len(branches) > 1 {
 		dst.set("else", t.otherwise(branches[1:]), pos)
 	}
@@ -594,41 +636,7 @@ func (t *translator) undefined(pos Pos, kind, name string) {
 
 // didYouMean is a hint at a name that is near.
 func didYouMean[V any](name string, known map[string]V) string {
-	if near := nearest(name, known); near != "" {
-		return "did you mean " + near + "?"
-	}
-	return ""
-}
-
-// nearest is the key with the least edits from name, if they are few.
-func nearest[V any](name string, known map[string]V) string {
-	best, least := "", len(name)/3+1
-	for candidate := range known {
-		if d := edits(name, candidate); d < least || d == least && best != "" && candidate < best {
-			best, least = candidate, d
-		}
-	}
-	return best
-}
-
-// edits is the Levenshtein distance.
-func edits(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := 1
-			if a[i] == b[j] {
-				cost = 0
-			}
-			diagonal, row[j+1] = row[j+1], min(row[j+1]+1, row[j]+1, diagonal+cost)
-		}
-	}
-	return row[len(b)]
+	return conf.DidYouMean(name, slices.Sorted(maps.Keys(known)))
 }
 
 // expression writes a filter expression anew; filters that it names have to be defined.
