@@ -78,17 +78,13 @@ func (r *Router) walk(i int32, m *logmsg.Message, current int32) {
 	used, own := r.used, false
 	for i != end {
 		n := &r.program.nodes[i]
-		if n.modifies && !own {
+		if n.modifies && !own && n.op != opIf {
 			m, own = r.copyOf(m), true
 		}
 		i = n.next
 		switch n.op {
 		case opWork:
-			ok := n.step.Process(m)
-			if r.Trace != nil {
-				r.trace(n, m, ok)
-			}
-			if !ok {
+			if !r.process(n, m) {
 				r.frames[current].refused = true
 				i = end
 			}
@@ -98,11 +94,13 @@ func (r *Router) walk(i int32, m *logmsg.Message, current int32) {
 			}
 			r.send(n, m)
 		case opIf:
-			ok := n.step.Process(m)
-			if r.Trace != nil {
-				r.trace(n, m, ok)
+			asked := m
+			if n.modifies {
+				asked = r.copyOf(m)
 			}
-			if !ok {
+			if r.process(n, asked) {
+				m, own = asked, own || n.modifies
+			} else {
 				i = n.alt
 			}
 		case opTee:
@@ -111,24 +109,37 @@ func (r *Router) walk(i int32, m *logmsg.Message, current int32) {
 		case opLeave:
 			current = r.frames[current].parent
 		case opJunction:
-			matched := r.round(n, m, current, 0)
-			if !matched && n.fallback {
-				matched = r.round(n, m, current, Fallback)
-			}
-			if !matched && !n.lenient {
-				r.frames[current].refused = true
-			}
-			if r.Trace != nil {
-				r.trace(n, m, matched)
-			}
+			r.junction(n, m, current)
 			i = end
 		}
 	}
 	r.used = used
 }
 
+func (r *Router) process(n *node, m *logmsg.Message) bool {
+	ok := n.step.Process(m)
+	if r.Trace != nil {
+		r.trace(n, m, ok)
+	}
+	return ok
+}
+
+// junction offers m to the branches of n, and tells the frame current if none matched.
+func (r *Router) junction(n *node, m *logmsg.Message, current int32) {
+	matched := r.round(n, m, current, 0)
+	if !matched && n.fallback {
+		matched = r.round(n, m, current, Fallback)
+	}
+	if !matched && !n.lenient {
+		r.frames[current].refused = true
+	}
+	if r.Trace != nil {
+		r.trace(n, m, matched)
+	}
+}
+
 // round offers m to the branches with, or without, the fallback flag and tells whether one matched.
-func (r *Router) round(n *node, m *logmsg.Message, current int32, fallback Flags) (any bool) {
+func (r *Router) round(n *node, m *logmsg.Message, current int32, fallback Flags) (matched bool) {
 	for i := range n.branches {
 		b := &n.branches[i]
 		if b.flags&Fallback != fallback {
@@ -139,19 +150,19 @@ func (r *Router) round(n *node, m *logmsg.Message, current int32, fallback Flags
 		}
 		f := r.push(current, b.flags&DropUnmatched != 0)
 		r.walk(b.first, m, f)
-		matched := !r.frames[f].refused || r.frames[f].ignore
+		ok := !r.frames[f].refused || r.frames[f].ignore
 		r.pop()
 		if r.Trace != nil {
-			r.Trace(Event{Kind: Exit, Statement: b.statement, Message: m, Matched: matched})
+			r.Trace(Event{Kind: Exit, Statement: b.statement, Message: m, Matched: ok})
 		}
-		if matched {
-			any = true
+		if ok {
+			matched = true
 			if b.flags&Final != 0 {
 				break
 			}
 		}
 	}
-	return any
+	return matched
 }
 
 func (r *Router) push(parent int32, ignore bool) int32 {

@@ -74,7 +74,8 @@ type Send struct {
 	Sink Sink
 }
 
-// If goes on with Then or with Else. Either goes on with what follows the If; a refusal in them is one of the statement.
+// If goes on with Then, or with Else, which has the message as it was before Cond. Either goes on with what follows the If;
+// a refusal in them is one of the statement.
 type If struct {
 	Name       string // the text of Cond
 	Cond       Step
