@@ -28,7 +28,7 @@ func TestGolden(t *testing.T) {
 			result := Convert(file, text, Options{Partial: true})
 			var diags strings.Builder
 			for _, d := range result.Diagnostics {
-				diags.WriteString(d.String())
+				diags.WriteString(d.String() + "\n")
 			}
 			base := strings.TrimSuffix(file, ".conf")
 			compare(t, base+".toml", string(result.TOML))

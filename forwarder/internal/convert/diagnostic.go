@@ -3,6 +3,7 @@ package convert
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"kad/pkg/conf"
 )
@@ -44,9 +45,9 @@ func (d Diagnostic) String() string {
 		File: d.Pos.File, Line: d.Pos.Line, Col: d.Pos.Col, Msg: d.Severity.String() + ": " + d.Message, Hint: d.Hint, Text: d.Pos.text,
 	}
 	if e.Text == "" {
-		return e.Error() + "\n"
+		return e.Error()
 	}
-	return e.Error() + "\n" + e.Snippet()
+	return e.Error() + "\n" + strings.TrimSuffix(e.Snippet(), "\n")
 }
 
 // diagnostics collects what is found.
