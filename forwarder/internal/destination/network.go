@@ -112,13 +112,12 @@ func (f *Failover) init() error {
 	return nil
 }
 
-// Format says how a message is written.
+// Format says how a message is written: with a newline at its end, also where the length stands before it, as syslog-ng has
+// it.
 func (n *Network) Format() Format {
 	switch {
-	case n.syslog && n.Transport == "udp":
-		return Format{Append: n.Common.syslog()}
-	case n.syslog && n.Framing == "octet_counting":
-		return Format{Append: counted(n.Common.syslog())}
+	case n.syslog && n.Transport != "udp" && n.Framing == "octet_counting":
+		return Format{Append: counted(newline(n.Common.syslog()))}
 	case n.syslog:
 		return Format{Append: newline(n.Common.syslog())}
 	case n.Framing == "octet_counting" && n.Transport != "udp":

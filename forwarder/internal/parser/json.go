@@ -185,7 +185,7 @@ func appendScalar(dst []byte, value any) []byte {
 	return dst
 }
 
-// appendList joins mere values by commas; one with a comma, quote or blank stands in quotes.
+// appendList joins mere values by commas.
 func appendList(dst []byte, list []any) ([]byte, bool) {
 	for i, e := range list {
 		switch e.(type) {
@@ -195,11 +195,20 @@ func appendList(dst []byte, list []any) ([]byte, bool) {
 		if i > 0 {
 			dst = append(dst, ',')
 		}
-		item := string(appendScalar(nil, e))
-		if strings.ContainsAny(item, " ,\"'\t\n") {
-			item = `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`, "\t", `\t`).Replace(item) + `"`
-		}
-		dst = append(dst, item...)
+		dst = appendItem(dst, string(appendScalar(nil, e)))
 	}
 	return dst, true
 }
+
+// appendItem appends an item of a list, in quotes if it has a comma, quote, blank or backslash.
+func appendItem(dst []byte, item string) []byte {
+	if !strings.ContainsAny(item, " ,\"'\\\t\r\n") {
+		return append(dst, item...)
+	}
+	if strings.Contains(item, `"`) && !strings.Contains(item, "'") {
+		return append(append(append(dst, '\''), escapeItem.Replace(item)...), '\'')
+	}
+	return append(append(append(dst, '"'), strings.ReplaceAll(escapeItem.Replace(item), `"`, `\"`)...), '"')
+}
+
+var escapeItem = strings.NewReplacer(`\`, `\\`, "\n", `\n`, "\r", `\r`, "\t", `\t`)

@@ -7,13 +7,14 @@ import (
 	"kad/forwarder/internal/option"
 )
 
-// KV finds key=value pairs; what is no pair is passed over. A value in quotes may hold blanks and separators.
+// KV finds key=value pairs; what is no pair is passed over. A value ends at the separator of pairs, or before a blank and the
+// next key, so it may have blanks; in quotes it may have all of these.
 type KV struct {
 	Common
-	Prefix         string `toml:"prefix"`          // of the names
-	ValueSeparator string `toml:"value_separator"` // one character
-	PairSeparator  string `toml:"pair_separator"`  // beside blanks
-	Stray          string `toml:"extract_stray_words_into"`
+	Prefix         string `toml:"prefix"`                   // of the names
+	ValueSeparator string `toml:"value_separator"`          // one character
+	PairSeparator  string `toml:"pair_separator"`           // beside a blank before the next key
+	Stray          string `toml:"extract_stray_words_into"` // the name of a list of what is no pair
 
 	stray logmsg.Name
 }
@@ -32,30 +33,39 @@ func (k *KV) Process(m *logmsg.Message) bool {
 	text := k.input(m)
 	var stray []byte
 	for {
-		at := bytes.IndexByte(text, k.ValueSeparator[0])
-		if at < 0 {
+		begin, end, separator := k.key(text, 0)
+		if separator < 0 {
 			break
-		}
-		end := len(bytes.TrimRight(text[:at], " "))
-		begin := end
-		for begin > 0 && isKeyByte(text[begin-1]) {
-			begin--
-		}
-		if begin == end {
-			stray = k.addStray(stray, text[:at+1])
-			text = text[at+1:]
-			continue
 		}
 		stray = k.addStray(stray, text[:begin])
 		name := logmsg.NameOf(k.Prefix + string(text[begin:end]))
 		var arena []byte
-		arena, text = k.value(m.Arena(), text[at+1:])
+		arena, text = k.value(m.Arena(), text[separator+1:])
 		m.SetArena(name, arena)
 	}
-	if stray = k.addStray(stray, text); k.Stray != "" && len(stray) > 0 {
+	if stray = k.addStray(stray, text); k.Stray != "" {
 		m.Set(k.stray, stray)
 	}
 	return true
+}
+
+// key finds the first key in text whose separator is at from or later; blanks may stand between the two. The separator is
+// at -1 if there is none.
+func (k *KV) key(text []byte, from int) (begin, end, separator int) {
+	for {
+		i := bytes.IndexByte(text[from:], k.ValueSeparator[0])
+		if i < 0 {
+			return 0, 0, -1
+		}
+		separator = from + i
+		end = len(bytes.TrimRight(text[:separator], " "))
+		for begin = end; begin > 0 && isKeyByte(text[begin-1]); begin-- {
+		}
+		if begin < end {
+			return begin, end, separator
+		}
+		from = separator + 1
+	}
 }
 
 func isKeyByte(c byte) bool {
@@ -67,29 +77,43 @@ func (k *KV) addStray(stray, text []byte) []byte {
 		return stray
 	}
 	if len(stray) > 0 {
-		stray = append(stray, ' ')
+		stray = append(stray, ',')
 	}
-	return append(stray, text...)
+	return appendItem(stray, string(text))
 }
 
 // value appends the value that text begins with and returns what follows it.
 func (k *KV) value(dst, text []byte) (arena, rest []byte) {
-	if len(text) > 0 && (text[0] == '"' || text[0] == '\'') {
-		if arena, rest, ok := unquote(dst, text); ok {
-			return arena, k.afterPair(rest)
+	separator := []byte(k.PairSeparator)
+	end := k.valueEnd(text, separator)
+	if quoted := bytes.TrimLeft(text[:end], " "); len(quoted) > 0 && (quoted[0] == '"' || quoted[0] == '\'') {
+		quoted = bytes.TrimLeft(text, " ")
+		arena, rest, ok := unquote(dst, quoted)
+		if after := bytes.TrimLeft(rest, " "); ok && (len(after) < len(rest) || len(rest) == 0 || len(separator) > 0 && bytes.HasPrefix(after, separator)) {
+			return arena, bytes.TrimPrefix(rest, separator)
 		}
+		end = k.valueEnd(quoted, nil) // it is no quoted value, but it is taken as one
+		return append(dst, quoted[:end]...), quoted[end:]
 	}
-	for i := range text {
-		if text[i] == ' ' || text[i] == '\t' || k.PairSeparator != "" && bytes.HasPrefix(text[i:], []byte(k.PairSeparator)) {
-			return append(dst, text[:i]...), k.afterPair(text[i:])
-		}
-	}
-	return append(dst, text...), nil
+	return append(dst, bytes.Trim(text[:end], " ")...), bytes.TrimPrefix(text[end:], separator)
 }
 
-// afterPair passes the separator over.
-func (k *KV) afterPair(text []byte) []byte {
-	return bytes.TrimPrefix(text, []byte(k.PairSeparator))
+// valueEnd is where an unquoted value ends: at the separator, or at a key that follows a blank.
+func (k *KV) valueEnd(text, separator []byte) int {
+	end := len(text)
+	if i := bytes.Index(text, separator); i >= 0 && len(separator) > 0 {
+		end = i
+	}
+	for from := 0; ; {
+		begin, _, at := k.key(text[:end], from)
+		switch {
+		case at < 0:
+			return end
+		case begin > 0 && text[begin-1] == ' ':
+			return begin
+		}
+		from = at + 1
+	}
 }
 
 // unquote appends the text in quotes that text begins with, its backslashes undone.
