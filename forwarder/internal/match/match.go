@@ -3,8 +3,9 @@
 // Regular expressions are RE2's, in the syntax of Go's regexp package, which is PCRE's but for lookaround, backreferences
 // and possessive quantifiers. They match anywhere unless they say ^ or $.
 //
-// A yes or no seldom needs the engine: a pattern that is a mere text is looked for as bytes, and one that needs a text
-// somewhere is tried only where that is.
+// A yes or no never needs package regexp: a pattern that is a mere text is looked for as bytes, any other is an automaton
+// that is built while it reads, asked only where a text is that all matches have in them. Groups need package regexp, but
+// only where there is a match.
 package match
 
 import (
@@ -13,7 +14,9 @@ import (
 	"fmt"
 	"regexp"
 	"regexp/syntax"
+	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"kad/forwarder/internal/option"
 )
@@ -88,7 +91,10 @@ func (p *Matcher) Find(b []byte) []int { return p.find(b) }
 
 // FindAll returns all matches in b that do not overlap, from the left, at most n unless n is negative.
 func (p *Matcher) FindAll(b []byte, n int) [][]int {
-	if p.re != nil && len(p.find(b)) > 0 {
+	if p.re != nil {
+		if !p.test(b) {
+			return nil
+		}
 		return p.re.FindAllSubmatchIndex(b, n)
 	}
 	var all [][]int
@@ -204,7 +210,7 @@ func compileRegexp(expr string, ignoreCase bool) (*Matcher, error) {
 	if err != nil {
 		return nil, explain(text, err)
 	}
-	m := &Matcher{text: text, re: re, test: re.Match, find: re.FindSubmatchIndex}
+	m := &Matcher{text: text, re: re}
 	parsed, err := syntax.Parse(expr, syntax.Perl)
 	if err != nil {
 		return nil, explain(text, err)
@@ -213,19 +219,27 @@ func compileRegexp(expr string, ignoreCase bool) (*Matcher, error) {
 		m.literal([]byte(lit), begin, end)
 		return m, nil
 	}
-	dfa := newDFA(parsed)
-	m.test = dfa.match
-	if need := required(parsed.Simplify()); len(need) > 0 {
-		lit := []byte(need)
-		m.test = func(b []byte) bool { return bytes.Contains(b, lit) && dfa.match(b) }
-		m.find = func(b []byte) []int {
-			if !bytes.Contains(b, lit) {
-				return nil
-			}
-			return re.FindSubmatchIndex(b)
+	dfa := newDFA(re, parsed)
+	m.test = dfa.matches
+	if texts := required(parsed.Simplify()); len(texts) > 0 {
+		m.test = func(b []byte) bool { return containsAny(b, texts) && dfa.matches(b) }
+	}
+	m.find = func(b []byte) []int {
+		if !m.test(b) {
+			return nil
 		}
+		return re.FindSubmatchIndex(b)
 	}
 	return m, nil
+}
+
+func containsAny(b []byte, texts [][]byte) bool {
+	for _, text := range texts {
+		if bytes.Contains(b, text) {
+			return true
+		}
+	}
+	return false
 }
 
 // pcreOnly are what PCRE has and RE2 has not, by the beginning.
@@ -264,7 +278,7 @@ func literalOf(re *syntax.Regexp) (text string, begin, end, ok bool) {
 	switch {
 	case len(subs) == 0:
 		return "", begin, end, re.Op != syntax.OpNoMatch
-	case len(subs) == 1 && subs[0].Op == syntax.OpLiteral && subs[0].Flags&syntax.FoldCase == 0:
+	case len(subs) == 1 && isText(subs[0]):
 		return string(subs[0].Rune), begin, end, true
 	case len(subs) == 1 && subs[0].Op == syntax.OpEmptyMatch:
 		return "", begin, end, true
@@ -272,27 +286,47 @@ func literalOf(re *syntax.Regexp) (text string, begin, end, ok bool) {
 	return "", false, false, false
 }
 
-// required is the longest text that every match of re has in it.
-func required(re *syntax.Regexp) string {
+// isText tells whether re stands for the bytes of its text: without regard to case it does not, and U+FFFD matches any byte
+// that is not UTF-8.
+func isText(re *syntax.Regexp) bool {
+	return re.Op == syntax.OpLiteral && re.Flags&syntax.FoldCase == 0 && !slices.Contains(re.Rune, utf8.RuneError)
+}
+
+// maxRequired is how many texts are looked for before the automaton is asked; each costs a pass.
+const maxRequired = 8
+
+// required are texts of which every match of re has at least one in it, as long as possible; nil if there are none.
+func required(re *syntax.Regexp) (texts [][]byte) {
 	switch re.Op {
 	case syntax.OpLiteral:
-		if re.Flags&syntax.FoldCase == 0 {
-			return string(re.Rune)
+		if isText(re) {
+			return [][]byte{[]byte(string(re.Rune))}
 		}
 	case syntax.OpCapture, syntax.OpPlus:
 		return required(re.Sub[0])
-	case syntax.OpRepeat:
-		if re.Min > 0 {
-			return required(re.Sub[0])
-		}
 	case syntax.OpConcat:
-		longest := ""
 		for _, sub := range re.Sub {
-			if s := required(sub); len(s) > len(longest) {
-				longest = s
+			if s := required(sub); shortest(s) > shortest(texts) {
+				texts = s
 			}
 		}
-		return longest
+	case syntax.OpAlternate:
+		for _, sub := range re.Sub {
+			s := required(sub)
+			if texts = append(texts, s...); s == nil || len(texts) > maxRequired {
+				return nil
+			}
+		}
 	}
-	return ""
+	return texts
+}
+
+// shortest is the length of the shortest text, 0 if there is none.
+func shortest(texts [][]byte) (n int) {
+	for i, text := range texts {
+		if i == 0 || len(text) < n {
+			n = len(text)
+		}
+	}
+	return n
 }
