@@ -29,6 +29,8 @@ const defaultConfig = "/etc/forwarder/forwarder.toml"
 
 var configFlag = &cli.StringFlag{Name: "config", Aliases: []string{"c"}, Usage: "read the configuration from `FILE`", Value: defaultConfig}
 
+var sourceFlag = &cli.StringFlag{Name: "source", Usage: "take it for a message of the source `NAME`; without it, of the first one"}
+
 func app() *cli.App {
 	return &cli.App{
 		Name:  "forwarder",
@@ -36,6 +38,12 @@ func app() *cli.App {
 		Commands: []*cli.Command{
 			{Name: "run", Usage: "run in the foreground; SIGTERM drains and stops, SIGUSR1 opens files anew", Flags: []cli.Flag{configFlag}, Action: runDaemon},
 			{Name: "check", Usage: "tell everything that is wrong with the configuration", Flags: []cli.Flag{configFlag}, Action: check},
+			{
+				Name: "explain", Usage: "tell what happens to a message, or to each line of standard input", ArgsUsage: "[MESSAGE]", Action: explain,
+				Flags: []cli.Flag{configFlag, sourceFlag, &cli.StringFlag{Name: "peer", Usage: "take `ADDRESS` for the sender", Value: "127.0.0.1"}},
+			},
+			{Name: "test", Usage: "run the routing cases of a file", ArgsUsage: "FILE", Flags: []cli.Flag{configFlag}, Action: testRoutes},
+			{Name: "graph", Usage: "draw the log paths", Flags: []cli.Flag{configFlag, cli.OutputFlag("text", "dot", "mermaid")}, Action: graph},
 			{
 				Name: "convert", Usage: "make forwarder.toml of a syslog-ng.conf", ArgsUsage: "SYSLOG-NG.CONF", Action: convertFile,
 				Flags: []cli.Flag{

@@ -48,11 +48,11 @@ func (b *builder) step(path string, t table) []logpath.Element {
 		}
 	case "parser":
 		return b.reference(at, t[kind], kind, b.parsers, func(path string, t table) []logpath.Element {
-			return b.object(path, "inline", t, b.parser)
+			return b.object(path, driverName(t), t, b.parser)
 		})
 	case "rewrite":
 		return b.reference(at, t[kind], kind, b.rewrites, func(path string, t table) []logpath.Element {
-			return b.object(path, "inline", t, b.rewrite)
+			return b.object(path, driverName(t), t, b.rewrite)
 		})
 	case "destination":
 		return b.reference(at, t[kind], kind, b.destinations, b.inlineDestination)
@@ -68,6 +68,12 @@ func (b *builder) step(path string, t table) []logpath.Element {
 		}
 	}
 	return nil
+}
+
+// driverName is what an object that stands in place is called by.
+func driverName(t table) string {
+	name, _ := t["driver"].(string) // what else it may be is reported
+	return name
 }
 
 // condition reads the name of a filter, or an expression.

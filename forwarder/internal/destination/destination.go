@@ -265,3 +265,12 @@ func (b *batch) hand(q *queue.Batch) {
 
 // errClosed is what a write to a closed peer finds.
 var errClosed = errors.New("the peer has closed the connection")
+
+// Render is what the destination would send of m, and to which file if it has several.
+func (d *Destination) Render(m *logmsg.Message) (text []byte, file string) {
+	b := d.NewBatch().(*batch)
+	if b.format.Key != nil {
+		file = string(b.format.Key(nil, m, &b.context))
+	}
+	return b.format.Append(nil, m, &b.context), file
+}

@@ -281,3 +281,13 @@ func sanitize(text []byte) []byte {
 	}
 	return out
 }
+
+// Inject takes one frame through the log paths as if it had come from peer, and tells trace what happens to it. Nothing is
+// handed over to destinations.
+func (in *Input) Inject(frame []byte, peer netip.Addr, trace func(logpath.Event)) {
+	r := in.newReader()
+	r.origin = in.origin(netip.AddrPortFrom(peer, 0), netip.AddrPort{})
+	r.router.Trace = trace
+	r.begin()
+	r.handle(frame)
+}
