@@ -9,7 +9,8 @@ package filter
 
 import (
 	"bytes"
-	"strings"
+	"slices"
+	"strconv"
 
 	"kad/forwarder/internal/logmsg"
 	"kad/forwarder/internal/match"
@@ -110,15 +111,7 @@ func (n *node) match(m *logmsg.Message) bool {
 }
 
 func (n *node) hasFacility(f syslog.Facility) bool {
-	if n.facilities.Has(f) {
-		return true
-	}
-	for _, number := range n.numbers {
-		if number == f {
-			return true
-		}
-	}
-	return false
+	return n.facilities.Has(f) || slices.Contains(n.numbers, f)
 }
 
 // UnmarshalText is Parse.
@@ -139,25 +132,26 @@ func (e *Expr) Resolve(env *Env) error {
 		}
 	}
 	e.pending = nil
-	return e.resolveUses(env, nil)
+	return e.resolveUses(env, nil, map[string]bool{})
 }
 
-// resolveUses ties the filters in that e names, whether or not they are resolved themselves yet.
-func (e *Expr) resolveUses(env *Env, path []string) error {
+// resolveUses ties the filters in that e names, whether or not they are resolved themselves yet. path is how e was come by,
+// done has the filters that are tied in.
+func (e *Expr) resolveUses(env *Env, path []string, done map[string]bool) error {
 	for _, u := range e.uses {
 		used := env.Filters[u.name]
-		if used == nil {
+		switch {
+		case used == nil:
 			return unknown(u.name, env)
-		}
-		for _, p := range path {
-			if p == u.name {
-				return cycle(append(path, u.name))
+		case slices.Contains(path, u.name):
+			return cycle(append(path, u.name))
+		case !done[u.name]:
+			if err := used.resolveUses(env, append(path, u.name), done); err != nil {
+				return err
 			}
+			done[u.name] = true
 		}
 		u.node.kids = []*node{used.root}
-		if err := used.resolveUses(env, append(path, u.name)); err != nil {
-			return err
-		}
 		e.modifies = e.modifies || used.modifies
 	}
 	return nil
@@ -217,12 +211,9 @@ func storeMatches(p *match.Matcher, m *logmsg.Message, value []byte) bool {
 }
 
 // numbers are the names of numbered groups.
-var numbers = func() (names [16]logmsg.Name) {
+var numbers = func() (names [256]logmsg.Name) {
 	for i := range names {
-		names[i] = logmsg.NameOf(string("0123456789"[i%10]))
-		if i > 9 {
-			names[i] = logmsg.NameOf("1" + string("0123456789"[i%10]))
-		}
+		names[i] = logmsg.NameOf(strconv.Itoa(i))
 	}
 	return names
 }()
@@ -236,10 +227,10 @@ func StoreGroups(p *match.Matcher, m *logmsg.Message, value []byte, loc []int, p
 	}
 }
 
-// StoreNumbers keeps what the numbered groups matched at loc in value, $0 is all of it.
+// StoreNumbers keeps what the numbered groups matched at loc in value, $0 is all of it; what an earlier match left goes.
 func StoreNumbers(m *logmsg.Message, value []byte, loc []int) {
-	for i := 0; 2*i < len(loc) && i < len(numbers); i++ {
-		if loc[2*i] >= 0 {
+	for i := range numbers {
+		if 2*i < len(loc) && loc[2*i] >= 0 {
 			m.Set(numbers[i], value[loc[2*i]:loc[2*i+1]])
 		} else {
 			m.Unset(numbers[i])
@@ -265,5 +256,3 @@ func atoi(text []byte) (n int64) {
 	}
 	return n
 }
-
-func quoteList(names []string) string { return strings.Join(names, ", ") }

@@ -2,10 +2,14 @@ package filter
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
+	"maps"
+	"math/bits"
 	"net/netip"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 
 	"kad/forwarder/internal/logmsg"
@@ -15,122 +19,141 @@ import (
 )
 
 // field makes a function that looks for a pattern in a field.
-func field(name string) function {
-	return func(p *parser, n *node) error { return p.pattern(n, logmsg.NameOf(name), false) }
+func field(name, kind string) function {
+	return func(p *parser, n *node) error {
+		return p.pattern(n, subject{name: logmsg.NameOf(name)}, kind, "type", "flags")
+	}
 }
 
 // anyField is match(): in a value, in a template, or in MSGHDR and MESSAGE.
-func anyField(p *parser, n *node) error { return p.pattern(n, logmsg.Name{}, true) }
+func anyField(p *parser, n *node) error {
+	return p.pattern(n, subject{template: headerAndText}, "", "type", "flags", "value", "template")
+}
 
 // headerAndText is where match() looks unless told otherwise.
 var headerAndText = template.Must("$MSGHDR$MESSAGE")
 
-func (p *parser) pattern(n *node, name logmsg.Name, choose bool) error {
-	if p.tok.kind != tokenString && p.tok.kind != tokenWord {
-		return p.unexpected("a pattern")
+// A subject is what a pattern is looked for in: a template, or the value of a name.
+type subject struct {
+	template *template.Template
+	name     logmsg.Name
+}
+
+// ask asks f about the text.
+func (s *subject) ask(m *logmsg.Message, f func(m *logmsg.Message, text []byte) bool) bool {
+	if s.template == nil {
+		return f(m, m.Value(s.name))
 	}
-	pattern, at := p.tok.text, p.tok
-	if err := p.advance(); err != nil {
+	b := buffers.Get().(*buffer)
+	b.left = s.template.Append(b.left[:0], m, nil)
+	answer := f(m, b.left)
+	buffers.Put(b)
+	return answer
+}
+
+// text is a copy of the text, in quotes.
+func (s *subject) text(m *logmsg.Message) (text string) {
+	s.ask(m, func(_ *logmsg.Message, b []byte) bool {
+		text = strconv.Quote(string(b))
+		return true
+	})
+	return text
+}
+
+// pattern reads a pattern of a kind, and those of its options that are allowed.
+func (p *parser) pattern(n *node, in subject, kind string, allowed ...string) error {
+	at := p.tok
+	if err := p.one("a pattern", ignore); err != nil {
 		return err
 	}
-	o, err := p.patternOptions(choose)
-	if err != nil {
+	o := patternOptions{Options: match.Options{Type: kind}, in: in}
+	if err := p.patternOptions(&o, allowed...); err != nil {
 		return err
 	}
-	m, err := match.Compile(pattern, o.Options)
+	matcher, err := match.Compile(at.text, o.Options)
 	if err != nil {
 		p.tok = at
 		return err
 	}
-	in := o.in
-	if choose && in == nil {
-		in = headerAndText
-	}
-	get := func(m *logmsg.Message) []byte {
-		if in != nil {
-			return in.Append(nil, m, nil)
-		}
-		return m.Value(name)
-	}
-	if o.value != "" {
-		name, in = logmsg.NameOf(o.value), nil
-		if template.IsMacro(o.value) {
-			if in, err = p.template("${" + o.value + "}"); err != nil {
-				return err
-			}
-		}
-	}
-	n.why = func(m *logmsg.Message) string { return fmt.Sprintf("%q", get(m)) }
-	switch {
-	case o.Has("store_matches"):
+	test := func(_ *logmsg.Message, text []byte) bool { return matcher.Match(text) }
+	if o.Has("store_matches") {
 		p.expr.modifies = true
-		n.test = func(msg *logmsg.Message) bool { return storeMatches(m, msg, get(msg)) }
-	case in == nil && name.Field() == logmsg.Text:
-		n.test = func(msg *logmsg.Message) bool { return m.Match(msg.Msg) }
-	case in == nil && name.Field() == logmsg.Program:
-		n.test = func(msg *logmsg.Message) bool { return m.Match(msg.AppName) }
-	default:
-		n.test = func(msg *logmsg.Message) bool { return m.Match(get(msg)) }
+		test = func(m *logmsg.Message, text []byte) bool { return storeMatches(matcher, m, text) }
 	}
+	n.why = o.in.text
+	n.test = func(m *logmsg.Message) bool { return o.in.ask(m, test) }
 	return nil
 }
 
+// ignore reads what is known from the token.
+func ignore(string) error { return nil }
+
 type patternOptions struct {
 	match.Options
-	value string
-	in    *template.Template
+	in subject
 }
 
-// patternOptions reads type(), flags(), value() and template().
-func (p *parser) patternOptions(choose bool) (o patternOptions, err error) {
+// patternOptions reads those of type(), flags(), value() and template() that are allowed.
+func (p *parser) patternOptions(o *patternOptions, allowed ...string) error {
 	for {
 		if p.is(tokenSign, ",") {
 			if err := p.advance(); err != nil {
-				return o, err
+				return err
 			}
 		}
 		if p.tok.kind != tokenWord {
-			return o, nil
+			return nil
 		}
 		name := option.Flag(p.tok.text)
-		if !slices.Contains([]string{"type", "flags"}, name) && !(choose && (name == "value" || name == "template")) {
-			return o, p.unexpected("type, flags" + map[bool]string{true: ", value, template"}[choose])
+		if !slices.Contains(allowed, name) {
+			return p.unexpected(strings.Join(allowed, ", "))
 		}
 		if err := p.advance(); err != nil {
-			return o, err
+			return err
 		}
 		if err := p.expect("("); err != nil {
-			return o, err
-		}
-		err := p.list("a value", func(text string) (err error) {
-			switch name {
-			case "type":
-				o.Type = text
-			case "flags":
-				o.Flags = append(o.Flags, text)
-			case "value":
-				o.value = text
-			case "template":
-				o.in, err = p.template(text)
-			}
 			return err
-		})
-		if err != nil {
-			return o, err
+		}
+		if err := p.list("a value", func(text string) error { return p.patternOption(o, name, text) }); err != nil {
+			return err
 		}
 		if err := p.expect(")"); err != nil {
-			return o, err
+			return err
 		}
 	}
+}
+
+func (p *parser) patternOption(o *patternOptions, name, text string) (err error) {
+	switch name {
+	case "type":
+		o.Type = text
+	case "flags":
+		o.Flags = append(o.Flags, text)
+	case "value":
+		o.in = subject{name: logmsg.NameOf(text)}
+		if template.IsMacro(text) {
+			o.in.template, err = p.template("${" + text + "}")
+		}
+	case "template":
+		o.in.template, err = p.template(text)
+	}
+	return err
 }
 
 func netmask(p *parser, n *node) error  { return p.netmask(n, false) }
 func netmask6(p *parser, n *node) error { return p.netmask(n, true) }
 
-var loopback = netip.AddrFrom4([4]byte{127, 0, 0, 1})
+// loopback is the sender of messages of this host.
+var loopback = map[bool]netip.Addr{false: netip.AddrFrom4([4]byte{127, 0, 0, 1}), true: netip.IPv6Loopback()}
 
 func (p *parser) netmask(n *node, six bool) error {
-	return p.list("an address with a mask", func(text string) error {
+	sender := func(m *logmsg.Message) netip.Addr {
+		if peer := m.Origin.Peer.Unmap(); peer.IsValid() {
+			return peer
+		}
+		return loopback[six]
+	}
+	return p.one("an address with a mask", func(text string) error {
 		prefix, err := parseNetmask(text)
 		if err != nil {
 			return err
@@ -138,61 +161,49 @@ func (p *parser) netmask(n *node, six bool) error {
 		if prefix.Addr().Is6() != six {
 			return fmt.Errorf("%q is not for this function: netmask is for IPv4, netmask6 for IPv6", text)
 		}
-		n.why = func(m *logmsg.Message) string { return m.Origin.Peer.String() }
-		n.test = func(m *logmsg.Message) bool {
-			peer := m.Origin.Peer.Unmap()
-			if !peer.IsValid() {
-				peer = loopback
-			}
-			return prefix.Contains(peer)
-		}
+		n.why = func(m *logmsg.Message) string { return sender(m).String() }
+		n.test = func(m *logmsg.Message) bool { return prefix.Contains(sender(m)) }
 		return nil
 	})
 }
 
 // parseNetmask reads an address, with the number of its bits or a mask behind a slash.
 func parseNetmask(text string) (netip.Prefix, error) {
-	host, mask, ok := strings.Cut(text, "/")
+	host, mask, masked := strings.Cut(text, "/")
 	addr, err := netip.ParseAddr(host)
-	if err != nil {
+	if err != nil || addr.Zone() != "" {
 		return netip.Prefix{}, fmt.Errorf("%q is not an address", host)
 	}
-	bits := addr.BitLen()
-	if ok {
-		if m, err := netip.ParseAddr(mask); err == nil && m.Is4() && addr.Is4() {
-			bits = maskBits(m.As4())
-		} else if _, err := fmt.Sscanf(mask, "%d", &bits); err != nil {
-			bits = -1
-		}
-		if bits < 0 || bits > addr.BitLen() {
-			return netip.Prefix{}, fmt.Errorf("%q is not a mask of an address", mask)
+	length := addr.BitLen()
+	if masked {
+		if length, err = strconv.Atoi(mask); err != nil {
+			length = -1
+			if m, err := netip.ParseAddr(mask); err == nil && m.Is4() && addr.Is4() {
+				length = maskBits(m.As4())
+			}
 		}
 	}
-	return netip.PrefixFrom(addr, bits).Masked(), nil
+	prefix := netip.PrefixFrom(addr, length).Masked()
+	if !prefix.IsValid() {
+		return netip.Prefix{}, fmt.Errorf("%q is not a mask of an address", mask)
+	}
+	return prefix, nil
 }
 
 // maskBits counts the ones of a mask, -1 if they are not all in front.
 func maskBits(mask [4]byte) int {
-	bits, open := 0, true
-	for _, b := range mask {
-		for i := 7; i >= 0; i-- {
-			switch one := b>>i&1 == 1; {
-			case one && !open:
-				return -1
-			case one:
-				bits++
-			default:
-				open = false
-			}
-		}
+	n := binary.BigEndian.Uint32(mask[:])
+	ones := bits.LeadingZeros32(^n)
+	if n<<ones != 0 {
+		return -1
 	}
-	return bits
+	return ones
 }
 
 func tags(p *parser, n *node) error {
 	var list []string
 	n.test = func(m *logmsg.Message) bool { return slices.ContainsFunc(list, m.HasTag) }
-	n.why = func(m *logmsg.Message) string { return quoteList(m.Tags()) }
+	n.why = func(m *logmsg.Message) string { return strings.Join(m.Tags(), ", ") }
 	return p.list("a tag", func(text string) error {
 		list = append(list, text)
 		return nil
@@ -200,23 +211,16 @@ func tags(p *parser, n *node) error {
 }
 
 func inList(p *parser, n *node) error {
-	if p.tok.kind != tokenString {
-		return p.unexpected("the name of a file")
-	}
 	file := p.tok.text
-	if err := p.advance(); err != nil {
+	if err := p.one("the name of a file", ignore); err != nil {
 		return err
 	}
-	o, err := p.patternOptions(true)
-	if err != nil {
+	var o patternOptions
+	if err := p.patternOptions(&o, "value"); err != nil {
 		return err
 	}
-	if o.value == "" {
+	if o.in == (subject{}) {
 		return fmt.Errorf("in_list(%q) has no value(): whose value should be in the list?", file)
-	}
-	value, err := p.template("${" + o.value + "}")
-	if err != nil {
-		return err
 	}
 	known := map[string]bool{}
 	p.expr.pending = append(p.expr.pending, func(env *Env) error {
@@ -225,38 +229,35 @@ func inList(p *parser, n *node) error {
 			read = os.ReadFile
 		}
 		data, err := read(file)
+		if err != nil {
+			return fmt.Errorf("in_list(%q): %w", file, err)
+		}
 		for line := range bytes.Lines(data) {
 			known[string(bytes.TrimRight(line, "\r\n"))] = true
 		}
-		return err
+		return nil
 	})
-	n.why = func(m *logmsg.Message) string { return fmt.Sprintf("%q", value.Append(nil, m, nil)) }
-	n.test = func(m *logmsg.Message) bool { return known[string(value.Append(nil, m, nil))] }
+	isKnown := func(_ *logmsg.Message, text []byte) bool { return known[string(text)] }
+	n.why = o.in.text
+	n.test = func(m *logmsg.Message) bool { return o.in.ask(m, isKnown) }
 	return nil
 }
 
 // reference is filter(name).
 func reference(p *parser, n *node) error {
 	n.op = opFilter
-	if p.tok.kind != tokenWord && p.tok.kind != tokenString {
-		return p.unexpected("the name of a filter")
-	}
 	p.expr.uses = append(p.expr.uses, use{p.tok.text, n})
-	return p.advance()
+	return p.one("the name of a filter", ignore)
 }
 
 func unknown(name string, env *Env) error {
-	names := []string{}
-	for n := range env.Filters {
-		names = append(names, n)
-	}
-	return &UnknownError{Name: name, Known: names}
+	return &UnknownError{Name: name, Known: slices.Sorted(maps.Keys(env.Filters))}
 }
 
 // An UnknownError is about a filter that is not defined.
 type UnknownError struct {
 	Name  string
-	Known []string
+	Known []string // those that are, sorted
 }
 
 func (e *UnknownError) Error() string { return fmt.Sprintf("no filter %q", e.Name) }
@@ -266,21 +267,19 @@ func cycle(path []string) error {
 }
 
 func vipHeld(p *parser, n *node) error {
-	if p.tok.kind != tokenString && p.tok.kind != tokenWord {
-		return p.unexpected("an address")
-	}
-	text := p.tok.text
-	if _, err := netip.ParseAddr(text); err != nil {
-		return fmt.Errorf("%q is not an address", text)
-	}
 	held := func() bool { return false }
-	p.expr.pending = append(p.expr.pending, func(env *Env) (err error) {
-		if env.VIPHeld == nil {
-			return fmt.Errorf("vip_held(%q) is not possible here", text)
-		}
-		held, err = env.VIPHeld(text)
-		return err
-	})
 	n.test = func(*logmsg.Message) bool { return held() }
-	return p.advance()
+	return p.one("an address", func(text string) error {
+		if _, err := netip.ParseAddr(text); err != nil {
+			return fmt.Errorf("%q is not an address", text)
+		}
+		p.expr.pending = append(p.expr.pending, func(env *Env) (err error) {
+			if env.VIPHeld == nil {
+				return fmt.Errorf("vip_held(%q) is not possible here", text)
+			}
+			held, err = env.VIPHeld(text)
+			return err
+		})
+		return nil
+	})
 }

@@ -2,6 +2,7 @@ package filter
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 )
 
@@ -9,7 +10,7 @@ type tokenKind uint8
 
 const (
 	tokenEnd      tokenKind = iota
-	tokenWord               // a name, a number, a range a..b
+	tokenWord               // a name, a number, a range a..b, an address, a simple pattern
 	tokenString             // in quotes
 	tokenTemplate           // begins with a dollar
 	tokenSign
@@ -82,9 +83,12 @@ func (l *lexer) next() (token, error) {
 	return tok, nil
 }
 
-func isWordByte(c byte) bool {
-	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '_' || c == '-' || c == '.'
+func isNameByte(c byte) bool {
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '_'
 }
+
+// isWordByte tells what may stand without quotes: names, numbers, addresses, simple patterns.
+func isWordByte(c byte) bool { return isNameByte(c) || strings.IndexByte("-.:/*?+%^~", c) >= 0 }
 
 // macroLength is how long the macro is that text begins with.
 func macroLength(text string) int {
@@ -103,14 +107,14 @@ func macroLength(text string) int {
 		return len(text)
 	}
 	n := 1
-	for n < len(text) && isWordByte(text[n]) && text[n] != '-' && text[n] != '.' {
+	for n < len(text) && isNameByte(text[n]) {
 		n++
 	}
 	return n
 }
 
-// quoted reads a text in quotes: in double ones \n, \t, \r, \a, \xNN are what they are in C, and a backslash takes the
-// meaning away from any other character; in single ones all stands for itself.
+// quoted reads a text in quotes: in double ones \a, \n, \r, \t, \v are what they are in C, \xNN and \oNNN are bytes by their
+// numbers, and a backslash takes the meaning away from any other character; in single ones all stands for itself.
 func (l *lexer) quoted(quote byte, into *string) error {
 	var b strings.Builder
 	for i := l.pos + 1; i < len(l.text); i++ {
@@ -120,24 +124,42 @@ func (l *lexer) quoted(quote byte, into *string) error {
 			*into = b.String()
 			return nil
 		}
-		if c != '\\' || quote == '\'' || i+1 == len(l.text) {
-			b.WriteByte(c)
-			continue
-		}
-		i++
-		switch c = l.text[i]; c {
-		case 'n':
-			c = '\n'
-		case 't':
-			c = '\t'
-		case 'r':
-			c = '\r'
-		case 'a':
-			c = '\a'
-		case 'v':
-			c = '\v'
+		if c == '\\' && quote == '"' && i+1 < len(l.text) {
+			var n int
+			c, n = unescape(l.text[i+1:])
+			i += n
 		}
 		b.WriteByte(c)
 	}
 	return fmt.Errorf("the closing %c is missing", quote)
+}
+
+// unescape is the byte that the first n of text stand for, before which there was a backslash.
+func unescape(text string) (c byte, n int) {
+	switch text[0] {
+	case 'x':
+		return numbered(text, 16, 2)
+	case 'o':
+		return numbered(text, 8, 3)
+	}
+	if i := strings.IndexByte("anrtv", text[0]); i >= 0 {
+		return "\a\n\r\t\v"[i], 1
+	}
+	return text[0], 1
+}
+
+// numbered reads at most digits digits behind the first letter of text, which stands for itself if there are none.
+func numbered(text string, base, digits int) (c byte, n int) {
+	value := 0
+	for n = 1; n < len(text) && n <= digits; n++ {
+		digit, err := strconv.ParseUint(text[n:n+1], base, 8)
+		if err != nil {
+			break
+		}
+		value = value*base + int(digit)
+	}
+	if n == 1 {
+		return text[0], 1
+	}
+	return byte(value), n
 }

@@ -1,9 +1,13 @@
 package filter
 
 import (
+	"bytes"
+	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
+	"sync"
 
 	"kad/forwarder/internal/logmsg"
 	"kad/forwarder/internal/option"
@@ -67,6 +71,17 @@ func (p *parser) is(kind tokenKind, text string) bool {
 	return p.tok.kind == kind && (p.tok.text == text || kind == tokenWord && option.Flag(p.tok.text) == text)
 }
 
+// one reads a word or a text in quotes.
+func (p *parser) one(want string, read func(text string) error) error {
+	if p.tok.kind != tokenWord && p.tok.kind != tokenString {
+		return p.unexpected(want)
+	}
+	if err := read(p.tok.text); err != nil {
+		return err
+	}
+	return p.advance()
+}
+
 func (p *parser) expect(sign string) error {
 	if !p.is(tokenSign, sign) {
 		return p.unexpected(sign)
@@ -84,18 +99,17 @@ func (p *parser) statements() (*node, error) {
 			return nil, err
 		}
 		list = append(list, n)
-		if p.is(tokenSign, ";") {
+		if p.tok.kind != tokenEnd && !p.is(tokenSign, ";") {
+			return nil, p.unexpected("and, or, or the end")
+		}
+		for p.is(tokenSign, ";") {
 			if err := p.advance(); err != nil {
 				return nil, err
 			}
-			if p.tok.kind != tokenEnd {
-				continue
-			}
 		}
-		if p.tok.kind != tokenEnd {
-			return nil, p.unexpected("and, or, or the end")
+		if p.tok.kind == tokenEnd {
+			return p.join(opAnd, list, start), nil
 		}
-		return p.join(opAnd, list, start), nil
 	}
 }
 
@@ -179,7 +193,7 @@ func (p *parser) comparison() (*node, error) {
 	if err != nil {
 		return nil, err
 	}
-	cmp, ok := comparisons[p.tok.text]
+	accepts, ok := comparisons[p.tok.text]
 	if !ok || p.tok.kind != tokenSign && p.tok.kind != tokenWord {
 		return nil, p.unexpected("a comparison like == or eq")
 	}
@@ -190,7 +204,7 @@ func (p *parser) comparison() (*node, error) {
 	if err != nil {
 		return nil, err
 	}
-	text := cmp.text
+	text := accepts.text
 	if !text {
 		p.expr.pending = append(p.expr.pending, func(env *Env) error {
 			text = env.StringComparison
@@ -198,8 +212,11 @@ func (p *parser) comparison() (*node, error) {
 		})
 	}
 	test := func(m *logmsg.Message) bool {
-		c := compare(left.Append(nil, m, nil), right.Append(nil, m, nil), text)
-		return c < 0 && cmp.less || c == 0 && cmp.equal || c > 0 && cmp.greater
+		b := buffers.Get().(*buffer)
+		b.left, b.right = left.Append(b.left[:0], m, nil), right.Append(b.right[:0], m, nil)
+		c := compare(b.left, b.right, text)
+		buffers.Put(b)
+		return c < 0 && accepts.less || c == 0 && accepts.equal || c > 0 && accepts.greater
 	}
 	why := func(m *logmsg.Message) string {
 		return fmt.Sprintf("%q, %q", left.Append(nil, m, nil), right.Append(nil, m, nil))
@@ -207,17 +224,16 @@ func (p *parser) comparison() (*node, error) {
 	return &node{text: p.since(start), test: test, why: why}, nil
 }
 
+// A buffer is where the sides of a comparison are written.
+type buffer struct{ left, right []byte }
+
+var buffers = sync.Pool{New: func() any { return new(buffer) }}
+
 func compare(a, b []byte, text bool) int {
 	if text {
-		return strings.Compare(string(a), string(b))
+		return bytes.Compare(a, b)
 	}
-	switch x, y := atoi(a), atoi(b); {
-	case x < y:
-		return -1
-	case x > y:
-		return 1
-	}
-	return 0
+	return cmp.Compare(atoi(a), atoi(b))
 }
 
 // operand reads a template: a text, a macro or a number.
@@ -225,7 +241,7 @@ func (p *parser) operand() (*template.Template, error) {
 	if p.tok.kind != tokenString && p.tok.kind != tokenTemplate && p.tok.kind != tokenWord {
 		return nil, p.unexpected("a filter function, a text or a macro")
 	}
-	if p.tok.kind == tokenWord && (p.tok.text[0] < '0' || p.tok.text[0] > '9') {
+	if digits := strings.TrimPrefix(p.tok.text, "-"); p.tok.kind == tokenWord && (digits == "" || digits[0] < '0' || digits[0] > '9') {
 		return nil, fmt.Errorf("no filter function %q%s", p.tok.text, suggest(p.tok.text))
 	}
 	t, err := p.template(p.tok.text)
@@ -252,7 +268,8 @@ var functions map[string]function
 func init() { // the functions call the parser
 	functions = map[string]function{
 		"facility": facility, "level": severity, "severity": severity, "priority": severity,
-		"host": field("HOST"), "program": field("PROGRAM"), "message": field("MESSAGE"), "source": field("SOURCE"), "match": anyField,
+		"host": field("HOST", ""), "program": field("PROGRAM", ""), "message": field("MESSAGE", ""), "source": field("SOURCE", "string"),
+		"match":   anyField,
 		"netmask": netmask, "netmask6": netmask6, "tags": tags, "in_list": inList, "filter": reference, "vip_held": vipHeld,
 	}
 }
@@ -261,12 +278,7 @@ func suggest(name string) string {
 	if functions[option.Flag(strings.ToLower(name))] != nil {
 		return " without ("
 	}
-	names := []string{}
-	for n := range functions {
-		names = append(names, n)
-	}
-	slices.Sort(names)
-	return ", want one of " + quoteList(names)
+	return ", want one of " + strings.Join(slices.Sorted(maps.Keys(functions)), ", ")
 }
 
 func (p *parser) call() (*node, error) {
@@ -303,17 +315,14 @@ func (p *parser) list(want string, each func(text string) error) error {
 		} else if !first && p.is(tokenSign, ")") {
 			return nil
 		}
-		if p.tok.kind != tokenWord && p.tok.kind != tokenString {
-			return p.unexpected(want)
-		}
-		if err := each(p.tok.text); err != nil {
-			return err
-		}
-		if err := p.advance(); err != nil {
+		if err := p.one(want, each); err != nil {
 			return err
 		}
 	}
 }
+
+// maxRange is the last facility that a range may include.
+const maxRange = 31
 
 func facility(p *parser, n *node) error {
 	n.op = opFacility
@@ -322,8 +331,11 @@ func facility(p *parser, n *node) error {
 		if err != nil {
 			return err
 		}
-		if from == to && from > 31 {
+		switch {
+		case from == to && from > maxRange:
 			n.numbers = append(n.numbers, from)
+		case max(from, to) > maxRange:
+			return fmt.Errorf("%q goes beyond %d, where a range has its end", text, maxRange)
 		}
 		n.facilities |= syslog.FacilityRange(from, to)
 		return nil
