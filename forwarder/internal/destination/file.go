@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"kad/forwarder/internal/option"
@@ -99,12 +100,25 @@ func (f *files) Write(batches []*queue.Batch) error {
 			f.logger.Warn("file name from a message is refused", "path", name)
 			continue
 		}
-		if err := f.write(name, b.Data, now); err != nil {
+		if err := f.write(name, b.Data, now); f.literal == "" && isName(err) {
+			f.logger.Warn("file name from a message cannot be opened", "path", name, "error", err)
+		} else if err != nil {
 			return err
 		}
+		b.Data = b.Data[:0] // the rest comes again if another file fails
 	}
 	f.reap(now)
 	return nil
+}
+
+// isName tells whether the name itself is what is wrong: other files must not wait for it.
+func isName(err error) bool {
+	for _, reason := range []error{syscall.EISDIR, syscall.ENOTDIR, syscall.ENAMETOOLONG, syscall.ENOENT, syscall.EACCES, syscall.ELOOP, syscall.EINVAL} {
+		if errors.Is(err, reason) {
+			return true
+		}
+	}
+	return false
 }
 
 func (f *files) write(name string, data []byte, now time.Time) error {

@@ -61,15 +61,19 @@ func counted(write appendFunc) appendFunc {
 
 // appendLine is the format of a log file.
 func appendLine(dst []byte, m *logmsg.Message, c *template.Context) []byte {
-	dst = c.AppendTime(dst, m.Timestamp, c.TimeFormat)
+	return appendText(c.AppendTime(dst, m.Timestamp, c.TimeFormat), m)
+}
+
+// appendText is what follows the stamp.
+func appendText(dst []byte, m *logmsg.Message) []byte {
 	dst = append(append(append(dst, ' '), m.Hostname...), ' ')
 	dst = m.AppendHeader(dst)
 	return append(append(dst, m.Msg...), '\n')
 }
 
-// appendBSD is RFC 3164.
+// appendBSD is RFC 3164, whose stamp ts_format does not change.
 func appendBSD(dst []byte, m *logmsg.Message, c *template.Context) []byte {
-	return appendLine(syslog.AppendPriority(dst, m.Priority), m, c)
+	return appendText(c.AppendTime(syslog.AppendPriority(dst, m.Priority), m.Timestamp, template.RFC3164), m)
 }
 
 // syslog is RFC 5424 without framing; a template writes MSG.

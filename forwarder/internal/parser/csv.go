@@ -47,7 +47,7 @@ func (c *CSV) Process(m *logmsg.Message) bool {
 	text := c.input(m)
 	for i, name := range c.names {
 		if len(text) == 0 {
-			return !c.dropInvalid
+			return !c.dropInvalid || c.greedy && i == len(c.names)-1
 		}
 		start := len(m.Arena())
 		var arena []byte
@@ -106,7 +106,8 @@ func (c *CSV) stripped(dst []byte, start int) []byte {
 	if !c.strip {
 		return dst
 	}
-	return dst[:start+len(bytes.TrimRight(dst[start:], blanks))]
+	text := bytes.Trim(dst[start:], blanks)
+	return append(dst[:start], text...)
 }
 
 // delimiter is how long the delimiter is that text begins with.

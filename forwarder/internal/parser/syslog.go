@@ -1,9 +1,11 @@
 package parser
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -63,9 +65,8 @@ func (s *Syslog) Process(m *logmsg.Message) bool {
 // SetError makes m the message that says that text is no message, so that text is not lost.
 func SetError(m *logmsg.Message, text []byte, err error) {
 	at := 0
-	var bad *syslog.SyntaxError
-	if errors.As(err, &bad) {
-		at = min(bad.Offset, len(text))
+	if bad, ok := errors.AsType[*syslog.SyntaxError](err); ok && bytes.IndexByte(text[:min(bad.Offset, len(text))], '>') >= 0 {
+		at = min(bad.Offset, len(text)) - 1 // syslog-ng looks one byte back, and not at all into the priority
 	}
 	msg := append([]byte("Error processing log message: "), text[:at]...)
 	if at > 0 {
@@ -76,7 +77,6 @@ func SetError(m *logmsg.Message, text []byte, err error) {
 		Timestamp: m.Received,
 		AppName:   []byte("syslog-ng"),
 		ProcID:    strconv.AppendInt(nil, int64(os.Getpid()), 10),
-		Hostname:  m.Hostname,
 		Msg:       append(msg, text[at:]...),
 	})
 }
@@ -100,12 +100,12 @@ func ParsePriority(text string) (syslog.Priority, error) {
 
 // A Header says what is done with a message besides parsing it.
 type Header struct {
-	NoParse, NoMultiLine, SanitizeUTF8, NoLegacyHeader, StoreRaw bool
+	NoParse, NoMultiLine, SanitizeUTF8, NoLegacyHeader, StoreRaw, Kernel bool
 }
 
-// HeaderOptions reads the flags of sources and of the syslog parser.
+// HeaderOptions reads the flags of sources and of the syslog parser. Of two that contradict each other the first counts.
 func HeaderOptions(flags []string) (p syslog.Parser, h Header, err error) {
-	for i, f := range flags {
+	for i, f := range slices.Backward(flags) {
 		switch option.Flag(f) {
 		case "syslog_protocol":
 			p.RFC5424 = true
@@ -122,16 +122,18 @@ func HeaderOptions(flags []string) (p syslog.Parser, h Header, err error) {
 		case "check_hostname":
 			p.CheckHostname = true
 		case "kernel":
-			p.Local = true
+			h.Kernel = true
 		case "no_multi_line":
 			h.NoMultiLine = true
 		case "sanitize_utf8":
 			h.SanitizeUTF8 = true
 		case "dont_store_legacy_msghdr":
 			h.NoLegacyHeader = true
+		case "store_legacy_msghdr":
+			h.NoLegacyHeader = false
 		case "store_raw_message":
 			h.StoreRaw = true
-		case "store_legacy_msghdr", "validate_utf8", "assume_utf8", "guess_timezone", "empty_lines", "threaded":
+		case "validate_utf8", "assume_utf8", "guess_timezone", "empty_lines", "threaded":
 		default:
 			return p, h, option.Errorf(fmt.Sprintf("flags[%d]", i), "flag %q is not known, want %s", f, strings.Join(headerFlags, ", "))
 		}

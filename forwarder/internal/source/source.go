@@ -14,7 +14,6 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
-	"unicode/utf8"
 
 	"kad/forwarder/internal/logmsg"
 	"kad/forwarder/internal/logpath"
@@ -95,6 +94,9 @@ func (c *Common) Init() (err error) {
 	}
 	if c.LogMsgSize < minMsgSize || c.LogMsgSize > maxMsgSize {
 		return option.Errorf("log_msg_size", "%d is not from %d to %d", c.LogMsgSize, minMsgSize, maxMsgSize)
+	}
+	if c.header.Kernel && c.DefaultPriority == "user.notice" {
+		c.parser.DefaultPriority = syslog.NewPriority(syslog.Kern, syslog.Notice)
 	}
 	c.parser.Location = c.Zone.Location
 	c.parser.CheckHostname = c.parser.CheckHostname || c.checkHostname
@@ -208,13 +210,13 @@ func (r *reader) handle(frame []byte) {
 	if o.header.StoreRaw {
 		m.Raw = frame
 	}
-	if o.header.SanitizeUTF8 && !utf8.Valid(frame) {
-		frame = sanitize(frame)
-	}
 	if o.header.NoParse {
 		m.Message = syslog.Message{Priority: r.parser.DefaultPriority, Timestamp: r.now, Msg: bytes.TrimRight(frame, "\n\x00")}
 	} else if err := r.parser.Parse(frame, r.now, &m.Message); err != nil {
 		parser.SetError(m, frame, err)
+	}
+	if o.header.SanitizeUTF8 && m.Version == 0 && !syslog.ValidUTF8(m.Msg) {
+		m.Msg = syslog.AppendSanitized(nil, m.Msg)
 	}
 	if o.header.NoMultiLine {
 		m.Msg = oneLine(m.Msg)
@@ -241,6 +243,7 @@ func (r *reader) setHost(m *logmsg.Message) {
 	case o.HostOverride != "":
 		m.Hostname = []byte(o.HostOverride)
 	case o.KeepHostname && len(m.Hostname) > 0:
+		return // also if it is not normal
 	case o.ChainHostnames:
 		said := m.Hostname
 		if len(said) == 0 {
@@ -256,28 +259,13 @@ func (r *reader) setHost(m *logmsg.Message) {
 	}
 }
 
-// oneLine makes blanks of the ends of lines.
+// oneLine makes blanks of what ends lines.
 func oneLine(text []byte) []byte {
-	return bytes.Map(func(r rune) rune {
-		if r == '\n' || r == '\r' {
-			return ' '
+	out := bytes.Clone(text)
+	for i, c := range out {
+		if c == '\n' || c == '\r' || c == 0 {
+			out[i] = ' '
 		}
-		return r
-	}, text)
-}
-
-// sanitize writes bytes that are not UTF-8 as \xNN.
-func sanitize(text []byte) []byte {
-	const hex = "0123456789abcdef"
-	out := make([]byte, 0, len(text)+16)
-	for len(text) > 0 {
-		r, n := utf8.DecodeRune(text)
-		if r == utf8.RuneError && n == 1 {
-			out = append(out, '\\', 'x', hex[text[0]>>4], hex[text[0]&15])
-		} else {
-			out = append(out, text[:n]...)
-		}
-		text = text[n:]
 	}
 	return out
 }
