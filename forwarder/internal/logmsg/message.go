@@ -116,6 +116,9 @@ func (m *Message) Arena() []byte { return m.arena }
 // SetArena gives n the value that was appended to Arena.
 func (m *Message) SetArena(n Name, arena []byte) {
 	value := arena[len(m.arena):]
+	if value == nil {
+		value = []byte{} // empty is not unset
+	}
 	m.arena = arena
 	m.setShared(n, value[:len(value):len(value)])
 }
@@ -172,7 +175,6 @@ func (m *Message) Unset(n Name) {
 		m.unsetPair(n.text)
 	case other:
 		m.unsetPair(n.text)
-	case Source, HostFrom: // they stay: a message comes from somewhere
 	default:
 		m.setShared(n, nil)
 	}
@@ -185,7 +187,7 @@ func (m *Message) unsetPair(name string) {
 // Names calls yield with each name that has a value, header fields first; yield may set and unset values.
 func (m *Message) Names(yield func(Name)) {
 	for _, n := range headerNames {
-		if len(m.Value(n)) > 0 {
+		if m.Value(n) != nil {
 			yield(n)
 		}
 	}

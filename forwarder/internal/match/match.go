@@ -95,7 +95,11 @@ func (p *Matcher) FindAll(b []byte, n int) [][]int {
 		if !p.test(b) {
 			return nil
 		}
-		return p.re.FindAllSubmatchIndex(b, n)
+		all := p.re.FindAllSubmatchIndex(b, n)
+		if n < 0 && len(b) > 0 && p.re.Match(nil) {
+			all = p.withEmpty(b, all)
+		}
+		return all
 	}
 	var all [][]int
 	for at := 0; n != 0 && at <= len(b); n-- {
@@ -107,6 +111,30 @@ func (p *Matcher) FindAll(b []byte, n int) [][]int {
 		at += max(loc[1], loc[0]+1)
 	}
 	return all
+}
+
+// withEmpty makes of the matches in b those that PCRE finds one after the other: an empty match may follow a match at once,
+// but none is at the end.
+func (p *Matcher) withEmpty(b []byte, all [][]int) (out [][]int) {
+	for i, loc := range all {
+		if loc[0] == len(b) {
+			break
+		}
+		out = append(out, loc)
+		end := loc[1]
+		if end == loc[0] || end == len(b) || i+1 < len(all) && all[i+1][0] == end {
+			continue
+		}
+		if empty := p.re.FindSubmatchIndex(b[end:]); empty != nil && empty[1] == 0 {
+			for j := range empty {
+				if empty[j] >= 0 {
+					empty[j] += end
+				}
+			}
+			out = append(out, empty)
+		}
+	}
+	return out
 }
 
 // Groups are the names of the groups, "" for one without; the first stands for all of the match.

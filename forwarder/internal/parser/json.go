@@ -12,7 +12,8 @@ import (
 )
 
 // JSON makes values of an object's members, nested ones with dots in their names. A list of mere values is joined by
-// commas, any other has an index in brackets behind its name. What is no object does not fit.
+// commas, any other is its own text. What is no JSON, or a
+// mere value, does not fit.
 type JSON struct {
 	Common
 	Prefix        string `toml:"prefix"`         // of the names
@@ -72,12 +73,14 @@ func (j *JSON) Process(m *logmsg.Message) bool {
 			return false
 		}
 	}
-	object, ok := root.(jsonObject)
-	if !ok {
-		return false
+	switch root := root.(type) {
+	case jsonObject:
+		j.setObject(m, j.Prefix, root)
+		return true
+	case []any: // its values have no names
+		return true
 	}
-	j.setObject(m, j.Prefix, object)
-	return true
+	return false
 }
 
 // A jsonObject keeps its members in their order.
@@ -157,13 +160,11 @@ func (j *JSON) set(m *logmsg.Message, name string, value any) {
 	case jsonObject:
 		j.setObject(m, name+j.KeyDelimiter, v)
 	case []any:
-		if text, ok := appendList(m.Arena(), v); ok {
-			m.SetArena(logmsg.NameOf(name), text)
-			return
+		text, ok := appendList(m.Arena(), v)
+		if !ok {
+			text = appendJSON(m.Arena(), v)
 		}
-		for i, e := range v {
-			j.set(m, name+"["+strconv.Itoa(i)+"]", e)
-		}
+		m.SetArena(logmsg.NameOf(name), text)
 	default:
 		m.SetArena(logmsg.NameOf(name), appendScalar(m.Arena(), v))
 	}
@@ -176,8 +177,12 @@ func appendScalar(dst []byte, value any) []byte {
 	case string:
 		return append(dst, v...)
 	case json.Number:
-		if _, err := v.Int64(); err == nil {
-			return append(dst, v...)
+		n, err := v.Int64()
+		if !strings.ContainsAny(string(v), ".eE") {
+			err = nil // too large for 64 bits: n is as near as can be
+		}
+		if err == nil {
+			return strconv.AppendInt(dst, n, 10)
 		}
 		f, _ := v.Float64()
 		return strconv.AppendFloat(dst, f, 'f', 6, 64)
@@ -189,7 +194,7 @@ func appendScalar(dst []byte, value any) []byte {
 func appendList(dst []byte, list []any) ([]byte, bool) {
 	for i, e := range list {
 		switch e.(type) {
-		case nil, []any, jsonObject:
+		case []any, jsonObject:
 			return dst, false
 		}
 		if i > 0 {
@@ -200,9 +205,45 @@ func appendList(dst []byte, list []any) ([]byte, bool) {
 	return dst, true
 }
 
+// appendJSON writes a value as it was, without blanks.
+func appendJSON(dst []byte, value any) []byte {
+	switch v := value.(type) {
+	case []any:
+		dst = append(dst, '[')
+		for i, e := range v {
+			if i > 0 {
+				dst = append(dst, ',')
+			}
+			dst = appendJSON(dst, e)
+		}
+		return append(dst, ']')
+	case jsonObject:
+		dst = append(dst, '{')
+		for i, member := range v {
+			if i > 0 {
+				dst = append(dst, ',')
+			}
+			dst = append(appendJSON(dst, member.name), ':')
+			dst = appendJSON(dst, member.value)
+		}
+		return append(dst, '}')
+	case string:
+		var text bytes.Buffer
+		enc := json.NewEncoder(&text)
+		enc.SetEscapeHTML(false)
+		_ = enc.Encode(v) // a string can be encoded
+		return append(dst, bytes.ReplaceAll(bytes.TrimRight(text.Bytes(), "\n"), []byte("/"), []byte(`\/`))...)
+	case nil:
+		return append(dst, "null"...)
+	case json.Number:
+		return append(dst, v...)
+	}
+	return appendScalar(dst, value)
+}
+
 // appendItem appends an item of a list, in quotes if it has a comma, quote, blank or backslash.
 func appendItem(dst []byte, item string) []byte {
-	if !strings.ContainsAny(item, " ,\"'\\\t\r\n") {
+	if item != "" && !strings.ContainsAny(item, " ,\"'\\\t\r\n") {
 		return append(dst, item...)
 	}
 	if strings.Contains(item, `"`) && !strings.Contains(item, "'") {

@@ -111,7 +111,6 @@ type Subst struct {
 	name    logmsg.Name
 	matcher *match.Matcher
 	most    int // replacements
-	groups  bool
 }
 
 // Init readies the rewrite.
@@ -126,12 +125,7 @@ func (s *Subst) Init() (err error) {
 	if s.most = 1; o.Has("global") {
 		s.most = -1
 	}
-	if err := required("replacement", s.Replacement); err != nil {
-		return err
-	}
-	_, literal := s.Replacement.Literal()
-	s.groups = !literal || o.Has("store_matches")
-	return nil
+	return required("replacement", s.Replacement)
 }
 
 // Process changes m.
@@ -146,7 +140,7 @@ func (s *Subst) Process(m *logmsg.Message) bool {
 	var out []byte
 	at := 0
 	for _, loc := range s.matcher.FindAll(value, s.most) {
-		if s.groups {
+		if s.Type == "" || s.Type == "pcre" {
 			filter.StoreGroups(s.matcher, m, value, loc, "")
 			filter.StoreNumbers(m, value, loc)
 		}

@@ -3,6 +3,7 @@ package template
 import (
 	"bytes"
 	"fmt"
+	"math"
 	"net/url"
 	"os"
 	"path"
@@ -32,7 +33,7 @@ type function struct {
 
 var functions = map[string]function{
 	"echo":              {0, -1, echo},
-	"length":            {1, -1, length},
+	"length":            {0, -1, length},
 	"substr":            {2, 3, substr},
 	"strip":             {0, -1, transform(bytes.TrimSpace)},
 	"uppercase":         {0, -1, transform(bytes.ToUpper)},
@@ -48,11 +49,14 @@ var functions = map[string]function{
 	"sanitize":          {1, -1, sanitize},
 	"context-length":    {0, 0, func(dst []byte, _ []*Template, _ *logmsg.Message, _ *Context) []byte { return append(dst, '1') }},
 	"env":               {1, 1, environment},
-	"+":                 {2, -1, arithmetic(func(a, b int64) (int64, bool) { return a + b, true })},
-	"-":                 {2, -1, arithmetic(func(a, b int64) (int64, bool) { return a - b, true })},
-	"*":                 {2, -1, arithmetic(func(a, b int64) (int64, bool) { return a * b, true })},
-	"/":                 {2, -1, arithmetic(func(a, b int64) (int64, bool) { return divide(a, b, false) })},
-	"%":                 {2, -1, arithmetic(func(a, b int64) (int64, bool) { return divide(a, b, true) })},
+	"round":             {1, 2, rounding(math.Round)},
+	"ceil":              {1, 2, rounding(math.Ceil)},
+	"floor":             {1, 2, rounding(math.Floor)},
+	"+":                 {0, -1, arithmetic(func(a, b int64) (int64, bool) { return a + b, true })},
+	"-":                 {0, -1, arithmetic(func(a, b int64) (int64, bool) { return a - b, true })},
+	"*":                 {0, -1, arithmetic(func(a, b int64) (int64, bool) { return a * b, true })},
+	"/":                 {0, -1, arithmetic(func(a, b int64) (int64, bool) { return divide(a, b, false) })},
+	"%":                 {0, -1, arithmetic(func(a, b int64) (int64, bool) { return divide(a, b, true) })},
 }
 
 // FunctionNames are the names of all functions, sorted.
@@ -393,18 +397,33 @@ func divide(a, b int64, remainder bool) (int64, bool) {
 
 func arithmetic(f func(a, b int64) (int64, bool)) func(dst []byte, args []*Template, m *logmsg.Message, c *Context) []byte {
 	return func(dst []byte, args []*Template, m *logmsg.Message, c *Context) []byte {
-		var result int64
-		for i, a := range args {
-			n, ok := parseInt([]byte(text(a, m, c)))
-			if ok && i > 0 {
-				n, ok = f(result, n)
-			}
-			if !ok {
-				return append(dst, "NaN"...)
-			}
-			result = n
+		if len(args) != 2 {
+			return append(dst, "NaN"...)
 		}
-		return strconv.AppendInt(dst, result, 10)
+		a, ok := parseInt([]byte(text(args[0], m, c)))
+		b, ok2 := parseInt([]byte(text(args[1], m, c)))
+		n, ok3 := f(a, b)
+		if !ok || !ok2 || !ok3 {
+			return append(dst, "NaN"...)
+		}
+		return strconv.AppendInt(dst, n, 10)
+	}
+}
+
+// rounding makes a function of a number and how many digits it keeps behind the point.
+func rounding(f func(float64) float64) func(dst []byte, args []*Template, m *logmsg.Message, c *Context) []byte {
+	return func(dst []byte, args []*Template, m *logmsg.Message, c *Context) []byte {
+		n, err := strconv.ParseFloat(text(args[0], m, c), 64)
+		digits := int64(0)
+		ok := err == nil
+		if len(args) == 2 && ok {
+			digits, ok = parseInt([]byte(text(args[1], m, c)))
+		}
+		if !ok || digits < 0 || digits > 20 {
+			return append(dst, "NaN"...)
+		}
+		scale := math.Pow10(int(digits))
+		return strconv.AppendFloat(dst, f(n*scale)/scale, 'f', int(digits), 64)
 	}
 }
 

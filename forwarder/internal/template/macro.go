@@ -2,6 +2,7 @@ package template
 
 import (
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -98,6 +99,9 @@ var clocks = map[string]clock{
 	"C_": func(*logmsg.Message) syslog.Time { return syslog.TimeOf(time.Now()) },
 }
 
+// stampNames are the macros that the formatter writes, which keeps the text of the last second.
+var stampNames = []string{"DATE", "STAMP", "FULLDATE", "ISODATE", "UNIXTIME"}
+
 // macroOf is the macro of a name, nil if there is none.
 func macroOf(name string) macro {
 	if m := macros[name]; m != nil {
@@ -107,8 +111,7 @@ func macroOf(name string) macro {
 	if len(name) > 2 && clocks[name[:2]] != nil {
 		at, name = clocks[name[:2]], name[2:]
 	}
-	switch name { // these are written by the formatter, which keeps the text of the last second
-	case "DATE", "STAMP", "FULLDATE", "ISODATE", "UNIXTIME":
+	if slices.Contains(stampNames, name) {
 		return stampMacro(name, at)
 	}
 	write := dateParts[name]

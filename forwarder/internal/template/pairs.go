@@ -204,16 +204,21 @@ var scopeMacros = map[string][]string{
 	"selected-macros": {"TAGS", "SOURCEIP", "SEQNUM", "FACILITY", "PRIORITY", "HOST", "PROGRAM", "PID", "MESSAGE", "DATE"},
 }
 
-func init() {
-	all := []string{}
+// macroNames are the names of all macros.
+var macroNames = func() (all []string) {
 	for name := range macros {
 		all = append(all, name)
 	}
-	for name := range dateParts {
-		all = append(all, name)
+	for _, prefix := range []string{"", "S_", "R_", "P_", "C_"} {
+		for name := range dateParts {
+			all = append(all, prefix+name)
+		}
+		for _, name := range stampNames {
+			all = append(all, prefix+name)
+		}
 	}
-	scopeMacros["all-macros"], scopeMacros["everything"] = all, all
-}
+	return all
+}()
 
 // inScope tells whether a scope includes a name-value pair.
 func inScope(scope string, n logmsg.Name) bool {
@@ -272,17 +277,31 @@ func (p *pairs) values(m *logmsg.Message, c *Context) []pairValue {
 }
 
 func (p *pairs) fromMessage(m *logmsg.Message, c *Context, add func(name, kind, value string)) {
+	addMacro := func(name string) {
+		if value := string(macroPart(name, "").append(nil, m, c)); value != "" && !anyMatch(p.exclude, name) {
+			add(name, "", value)
+		}
+	}
 	for _, scope := range p.scopes {
-		for _, name := range scopeMacros[scope] {
-			if !anyMatch(p.exclude, name) {
-				add(name, "", string(macroPart(name, "").append(nil, m, c)))
+		list := scopeMacros[scope]
+		if scope == "all-macros" || scope == "everything" {
+			list = macroNames
+		}
+		for _, name := range list {
+			addMacro(name)
+		}
+	}
+	if len(p.keys) > 0 {
+		for _, name := range macroNames {
+			if anyMatch(p.keys, name) {
+				addMacro(name)
 			}
 		}
 	}
 	m.Names(func(n logmsg.Name) {
 		name := n.String()
-		if name[0] >= '0' && name[0] <= '9' || n.Field() == logmsg.LegacyHeader {
-			return
+		if name != "" && name[0] >= '0' && name[0] <= '9' {
+			return // a match of a regular expression
 		}
 		wanted := anyMatch(p.keys, name)
 		for _, scope := range p.scopes {
@@ -292,11 +311,6 @@ func (p *pairs) fromMessage(m *logmsg.Message, c *Context, add func(name, kind, 
 			add(name, "", string(m.Value(n)))
 		}
 	})
-	for name, f := range macros {
-		if len(p.keys) > 0 && anyMatch(p.keys, name) && !anyMatch(p.exclude, name) {
-			add(name, "", string(f(nil, m, c)))
-		}
-	}
 }
 
 // A jsonNode is an object, or a value.
