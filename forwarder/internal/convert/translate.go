@@ -110,13 +110,26 @@ func (t *translator) gap(pos Pos, hint, format string, args ...any) {
 }
 
 func (t *translator) fileTemplate(c *call) (value, bool) {
-	t.fileFormat, _ = template(t, c)
+	t.fileFormat = t.templateName(c)
 	return nil, false
 }
 
 func (t *translator) protoTemplate(c *call) (value, bool) {
-	t.protoFormat, _ = template(t, c)
+	t.protoFormat = t.templateName(c)
 	return nil, false
+}
+
+// templateName is a template by its name; of anything else syslog-ng takes no notice.
+func (t *translator) templateName(c *call) value {
+	v, ok := t.single(c)
+	if !ok {
+		return nil
+	}
+	if t.defined["template"][v.text] == nil {
+		t.diags.add(Warning, v.pos, "syslog-ng ignores it too", "%s(%v) names no template, it is left out", dashed(c.name), v)
+		return nil
+	}
+	return "$(template " + v.text + ")"
 }
 
 // comments of a call that stand before it and behind it.
@@ -364,7 +377,7 @@ func (t *translator) channel(kind string, b *body) (drivers []*table) {
 	var steps list
 	for _, it := range b.items {
 		if it.kind != kind {
-			steps = append(steps, t.step(it))
+			steps = t.appendStep(steps, it)
 			continue
 		}
 		if it.inner == nil {
@@ -415,7 +428,7 @@ func (t *translator) logPath(b *body, path []string, comments []string) []sectio
 			t.gap(it.pos, "sources stand before everything else", "a source after other items of a log statement")
 			continue
 		}
-		steps = append(steps, element{value: t.step(it), comments: itemComments(it), trailing: itemTrailing(it), pos: it.pos})
+		steps = t.appendStep(steps, it)
 	}
 	for _, it := range items[last:] {
 		comments = append(comments, around(it.head, it.tail)...)
@@ -439,15 +452,17 @@ func (t *translator) logPath(b *body, path []string, comments []string) []sectio
 	return sections
 }
 
-func itemComments(it *item) []string { return around(it.head, nil) }
-
-func itemTrailing(it *item) string {
-	if it.tail == nil {
-		return ""
+// appendStep translates one item of a log path, with its comments.
+func (t *translator) appendStep(steps list, it *item) list {
+	step := t.step(it)
+	if step == nil {
+		return steps
 	}
-	c := it.tail.trailing
-	it.tail.trailing = ""
-	return c
+	e := element{value: step, comments: around(it.head, nil), pos: it.pos}
+	if it.tail != nil {
+		e.trailing, it.tail.trailing = it.tail.trailing, ""
+	}
+	return append(steps, e)
 }
 
 // name makes a name for a log statement of the first destination it has.
@@ -520,7 +535,7 @@ func (t *translator) object(it *item) list {
 	return tables(t.drivers(it.kind, it.inner))
 }
 
-// step translates one item of a log path.
+// step translates one item of a log path, nil if it does nothing.
 func (t *translator) step(it *item) *table {
 	dst := &table{pos: it.pos}
 	switch it.kind {
@@ -541,6 +556,9 @@ func (t *translator) step(it *item) *table {
 		}
 		dst.set(it.kind, v, it.pos)
 	case "junction":
+		if len(it.forks) == 0 {
+			return nil // lets everything through
+		}
 		var channels list
 		for _, fork := range it.forks {
 			channels = append(channels, element{value: t.branch(fork), comments: around(fork.head, nil), pos: fork.pos})
@@ -570,7 +588,7 @@ func (t *translator) steps(b *body) list {
 			t.gap(it.pos, "sources stand in the outermost log statement", "a source in an embedded log statement")
 			continue
 		}
-		steps = append(steps, element{value: t.step(it), comments: itemComments(it), trailing: itemTrailing(it), pos: it.pos})
+		steps = t.appendStep(steps, it)
 	}
 	if len(b.forks) > 0 {
 		dst := &table{}
