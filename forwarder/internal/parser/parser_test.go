@@ -1,0 +1,158 @@
+package parser
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"kad/forwarder/internal/logmsg"
+	"kad/forwarder/internal/option"
+	"kad/forwarder/internal/template"
+	"kad/pkg/syslog"
+)
+
+// message is one whose content is text.
+func message(text string) *logmsg.Message {
+	m := &logmsg.Message{}
+	now := syslog.TimeOf(time.Date(2023, 11, 1, 12, 0, 0, 0, time.UTC))
+	m.Reset(&logmsg.Origin{Source: []byte("s"), Host: []byte("from")}, now)
+	m.Message = syslog.Message{Priority: syslog.DefaultPriority, Timestamp: now, Hostname: []byte("h"), AppName: []byte("app"), Msg: []byte(text)}
+	return m
+}
+
+// The values of kv and json are what syslog-ng 3.38 makes of the same text.
+func TestProcess(t *testing.T) {
+	kv := func(value, pair string) func() Parser {
+		return func() Parser { return &KV{Prefix: "k.", ValueSeparator: value, PairSeparator: pair} }
+	}
+	csv := func(flags ...string) func() Parser {
+		return func() Parser {
+			return &CSV{Columns: []string{"a", "b", "c"}, Prefix: "k.", Delimiters: ",", Quotes: `""''`, Flags: flags}
+		}
+	}
+	json := func() Parser { return &JSON{Prefix: "k.", KeyDelimiter: "."} }
+	marked := func() Parser { return &JSON{Prefix: "k.", Marker: "@cee:", ExtractPrefix: "a[1].b", KeyDelimiter: "."} }
+	re := func() Parser { return &Regexp{Prefix: "k.", Patterns: []string{`user (?<user>\w+)`, `(?<n>\d+) errors`}} }
+	inner := func() Parser { return &Syslog{Flags: []string{"syslog-protocol"}, DropInvalid: true} }
+	date := func() Parser {
+		return &Date{Format: []string{"%Y-%m-%d %H:%M:%S", "%d/%b/%Y:%H:%M:%S %z", "%b %e %H:%M", "%s", "%I:%M%p"}, TimeStamp: "stamp", Zone: option.Zone{Location: time.UTC}}
+	}
+	const pairs = "$(format-json --key k.* --rekey k.* --shift 2)"
+	for _, test := range []struct {
+		name   string
+		parser func() Parser
+		text   string
+		show   string
+		want   string // "refused"
+	}{
+		{"kv", kv("=", ", "), `a=1 b=two words c="x y", d='q"w'`, pairs, `{"d":"q\"w","c":"x y","b":"two words","a":"1"}`},
+		{"kv blanks", kv("=", ", "), "a = 1 b= 2 c =3 d= e=5", pairs, `{"e":"5","d":"","c":"3","b":"2","a":"1"}`},
+		{"kv no pair", kv("=", ", "), "foo bar = =x a==b", pairs, `{"bar":"=x","a":"=b"}`},
+		{"kv escapes", kv("=", ", "), `a="x\ny\"\q" b=x\ny c="un`, pairs, `{"c":"\"un","b":"x\\ny","a":"x\ny\"\\q"}`},
+		{"kv separators", kv(":", ";"), `a:1; b:two words ;c:"x;y"`, pairs, `{"c":"x;y","b":"two words","a":"1"}`},
+		{"csv", csv("strip_whitespace"), ` a ,"b,x" , c , d`, pairs, `{"c":"c","b":"b,x","a":"a"}`},
+		{"csv too few", csv(), "a,b", pairs, `{"b":"b","a":"a"}`},
+		{"csv too few, refused", csv("drop-invalid"), "a,b", pairs, "refused"},
+		{"csv too many, refused", csv("drop-invalid"), "a,b,c,d", pairs, "refused"},
+		{"csv greedy", csv("greedy"), `a,b,c,"d"`, pairs, `{"c":"c,\"d\"","b":"b","a":"a"}`},
+		{"csv backslash", csv("escape-backslash"), `"a\"b",c\d,`, pairs, `{"b":"c\\d","a":"a\"b"}`},
+		{"csv doubled", csv("escape-double-char"), `"a""b",c,d`, pairs, `{"c":"d","b":"c","a":"a\"b"}`},
+		{"json", json, `{"s":"x","i":12,"f":1.5,"t":true,"n":null,"o":{"a":{"b":"c"}},"l":["p","q r",1]}`, pairs, `{"t":"true","s":"x","o":{"a":{"b":"c"}},"l":"p,\"q r\",1","i":"12","f":"1.500000"}`},
+		{"json lists", json, `{"a":[[1,2],null],"b":[{"x":"y/"}],"c":[]}`, pairs, `{"c":"","b":"[{\"x\":\"y\\/\"}]","a":"[[1,2],null]"}`},
+		{"json numbers", json, `{"a":12345678901234567890,"b":1e10}`, pairs, `{"b":"10000000000.000000","a":"9223372036854775807"}`},
+		{"json text", json, "no json", pairs, "refused"},
+		{"json cut", json, `{"a":`, pairs, "refused"},
+		{"json deep", json, strings.Repeat(`{"a":`, 200), pairs, "refused"},
+		{"json marker", marked, `@cee: {"a":[0,{"b":{"c":1}}]}`, pairs, `{"c":"1"}`},
+		{"json without marker", marked, `{"a":[0,{"b":{"c":1}}]}`, pairs, "refused"},
+		{"json without the member", marked, `@cee:{"a":[0]}`, pairs, "refused"},
+		{"regexp first", re, "user bob, 3 errors", pairs, `{"user":"bob"}`},
+		{"regexp second", re, "3 errors", pairs, `{"n":"3"}`},
+		{"regexp none", re, "nothing", pairs, "refused"},
+		{"syslog", inner, `<34>1 2003-10-11T22:14:15Z in su 9 ID [e@1 a="b"] text`, "$PRI $HOST $PROGRAM $PID $MSGID ${.SDATA.e@1.a} $MSG", "34 in su 9 ID b text"},
+		{"syslog keeps the host", inner, "su[9]: text", "$HOST $PROGRAM $MSG", "h su text"},
+		{"syslog refused", inner, "<34>1 nonsense", "$MSG", "refused"},
+		{"date", date, "2023-02-03 04:05:06", "$ISODATE", "2023-02-03T04:05:06+00:00"},
+		{"date zone", date, "03/Feb/2023:04:05:06 -0330", "$ISODATE", "2023-02-03T04:05:06-03:30"},
+		{"date nearest year", date, "Feb 29 01:02", "$ISODATE", "2024-02-29T01:02:00+00:00"},
+		{"date unix", date, "1700000000", "$ISODATE", "2023-11-14T22:13:20+00:00"},
+		{"date hours of 12", date, "12:30am", "$HOUR:$MIN", "00:30"},
+		{"date with more", date, "2023-02-03 04:05:06 x", "$ISODATE", "refused"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			p := test.parser()
+			if err := p.Init(); err != nil {
+				t.Fatal(err)
+			}
+			m := message(test.text)
+			got := "refused"
+			if p.Process(m) {
+				got = string(template.Must(test.show).Append(nil, m, nil))
+			}
+			if got != test.want {
+				t.Errorf("got %s\nwant %s", got, test.want)
+			}
+		})
+	}
+}
+
+func TestTemplate(t *testing.T) {
+	p := &KV{Common: Common{Template: template.Must("x=$PROGRAM")}, ValueSeparator: "="}
+	if err := p.Init(); err != nil {
+		t.Fatal(err)
+	}
+	m := message("y=1")
+	p.Process(m)
+	if got := string(template.Must("$x$y").Append(nil, m, nil)); got != "app" {
+		t.Errorf("got %q, want app", got)
+	}
+}
+
+func TestInitErrors(t *testing.T) {
+	for _, test := range []struct {
+		parser Parser
+		want   string
+	}{
+		{&CSV{}, "columns: a list of names is required"},
+		{&CSV{Columns: []string{"a"}, Quotes: `"`}, `quote_pairs: "\"" is not a list of pairs`},
+		{&CSV{Flags: []string{"nonsense"}}, `flags[0]: flag "nonsense" is not known`},
+		{&KV{ValueSeparator: "=="}, `value_separator: "==" is not one character that may part key and value`},
+		{&JSON{ExtractPrefix: "a[x]"}, `extract_prefix: "a[x]" has an index that is not a number in brackets`},
+		{&Regexp{}, "patterns: a list of regular expressions is required"},
+		{&Regexp{Patterns: []string{"a", `(a)\1`}}, `patterns[1]: regular expression "(a)\\1": at 4: a backreference`},
+		{&Syslog{Flags: []string{"nonsense"}}, `flags[0]: flag "nonsense" is not known`},
+		{&Syslog{DefaultPriority: "mail"}, `default_priority: "mail" is not a facility, a dot and a severity`},
+		{&Date{}, "format: a list of formats is required"},
+		{&Date{Format: []string{"%Q"}}, `format[0]: "%Q" has a % without one of`},
+	} {
+		err := test.parser.Init()
+		if _, ok := errors.AsType[*option.Error](err); !ok || !strings.HasPrefix(err.Error(), test.want) {
+			t.Errorf("got %v, want %s", err, test.want)
+		}
+	}
+}
+
+// FuzzProcess: no text breaks a parser.
+func FuzzProcess(f *testing.F) {
+	for _, seed := range []string{`a=1, b="x\"y" c`, `{"a":[1,{"b":"c"}]}`, `"a""b",'c',d`, "<13>1 2023-01-01T00:00:00Z h a - - - x", "2023-02-03 04:05:06"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		for name, driver := range Drivers {
+			p := driver()
+			switch p := p.(type) {
+			case *CSV:
+				p.Columns = []string{"a", "b"}
+			case *Regexp:
+				p.Patterns = []string{`(?<a>\w+)=(?<b>.*)`}
+			case *Date:
+				p.Format = []string{"%Y-%m-%d %H:%M:%S", "%b %e %y %p %I %z", "%j %f %s"}
+			}
+			if err := p.Init(); err != nil {
+				t.Fatal(name, err)
+			}
+			p.Process(message(text))
+		}
+	})
+}

@@ -1,0 +1,160 @@
+package rewrite
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"kad/forwarder/internal/filter"
+	"kad/forwarder/internal/logmsg"
+	"kad/forwarder/internal/option"
+	"kad/forwarder/internal/template"
+	"kad/pkg/syslog"
+)
+
+// parse makes a message of a line, as a source does.
+func parse(t *testing.T, line string) *logmsg.Message {
+	t.Helper()
+	m := &logmsg.Message{}
+	now := syslog.TimeOf(time.Date(2023, 11, 1, 12, 0, 0, 0, time.UTC))
+	m.Reset(&logmsg.Origin{Source: []byte("s"), Tags: []string{".source.s"}, Host: []byte("from")}, now)
+	p := syslog.Parser{RFC5424: true, Location: time.UTC}
+	if err := p.Parse([]byte(line), now, &m.Message); err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+func expr(t *testing.T, text string) *filter.Expr {
+	t.Helper()
+	e, err := filter.Parse(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+func TestProcess(t *testing.T) {
+	const line = `<13>1 2023-10-11T22:14:15.5+02:00 h1 app 7 - [a@1 x="1" y="2"] user=bob user=eve`
+	tmpl := template.Must
+	zone := func(name string) (z option.Zone) {
+		if err := z.UnmarshalText([]byte(name)); err != nil {
+			t.Fatal(err)
+		}
+		return z
+	}
+	set := func(value, text string) Rewrite { return &Set{Value: value, Template: tmpl(text)} }
+	pri := func(driver, text string) Rewrite {
+		p := Drivers[driver]().(*Priority)
+		p.Template = tmpl(text)
+		return p
+	}
+	tag := func(driver, text string) Rewrite {
+		r := Drivers[driver]().(*Tag)
+		r.Tag = tmpl(text)
+		return r
+	}
+	inZone := func(driver string) Rewrite {
+		z := Drivers[driver]().(*TimeZone)
+		z.Zone = zone("-01:00")
+		return z
+	}
+	subst := func(value, pattern, replacement string, flags ...string) *Subst {
+		return &Subst{Value: value, Pattern: pattern, Replacement: tmpl(replacement), Flags: flags}
+	}
+	conditional := subst("MESSAGE", "user", "nobody")
+	conditional.Condition = expr(t, `program("other")`)
+	text := subst("MESSAGE", "u.er", "x", "substring")
+	text.Type = "string"
+	for _, test := range []struct {
+		name     string
+		rewrites []Rewrite
+		show     string
+		want     string
+	}{
+		{"set", []Rewrite{set("MESSAGE", "$PROGRAM: $MSG"), set("x", "<$MSG>")}, "$MSG $x", "app: user=bob user=eve <app: user=bob user=eve>"},
+		{"set a header field", []Rewrite{set("PROGRAM", "p"), set("HOST", "h2")}, "$HOST $MSGHDR", "h2 p[7]: "},
+		{"set to nothing", []Rewrite{set("PROGRAM", "")}, "[$PROGRAM]", "[]"},
+		{"set structured data", []Rewrite{set(".SDATA.a@1.x", `q"`), set(".SDATA.b@2.k", "new")}, "$SDATA", `[b@2 k="new"][a@1 x="q\"" y="2"]`},
+		{"subst", []Rewrite{subst("MESSAGE", `user=(\w+)`, "<$1>")}, "$MSG $1", "<bob> user=eve bob"},
+		{"subst all", []Rewrite{subst("MESSAGE", `user=(?<who>\w+)`, "$who", "global")}, "$MSG", "bob eve"},
+		{"subst empty matches as PCRE", []Rewrite{set("MESSAGE", "banana"), subst("MESSAGE", "a*", "X", "global")}, "$MSG", "XbXXnXXnX"},
+		{"subst of another pattern", []Rewrite{subst("MESSAGE", "none", "x")}, "$MSG", "user=bob user=eve"},
+		{"subst of a text", []Rewrite{text}, "$MSG", "user=bob user=eve"},
+		{"condition", []Rewrite{conditional}, "$MSG", "user=bob user=eve"},
+		{"unset", []Rewrite{&Unset{Value: "PID"}, &Unset{Value: ".SDATA.a@1.x"}, &Unset{Value: "none"}}, "${PID:-none} $SDATA", `none [a@1 y="2"]`},
+		{"rename", []Rewrite{set("a", "v"), &Rename{From: "a", To: "b"}, &Rename{From: "none", To: "c"}}, "[$a][$b][$c]", "[][v][]"},
+		{"groupset", []Rewrite{set("k.a", "1"), set("k.b", "2"), &Group{Values: []string{"k.*"}, Template: tmpl("<$_>")}}, "${k.a}${k.b}", "<1><2>"},
+		{"groupunset", []Rewrite{&Group{unset: true, Values: []string{".SDATA.a@1.*", "P*"}}}, "$SDATA[$PROGRAM][$PID]", "[][]"},
+		{"set_tag", []Rewrite{tag("set_tag", "t-$PROGRAM"), tag("set_tag", "t-app"), tag("clear_tag", ".source.s")}, "$TAGS", "t-app"},
+		{"set_pri", []Rewrite{pri("set_pri", "42")}, "$PRI", "42"},
+		{"set_pri to nonsense", []Rewrite{pri("set_pri", "1024"), pri("set_pri", "x"), pri("set_pri", "")}, "$PRI", "13"},
+		{"set_severity", []Rewrite{pri("set_severity", "crit"), pri("set_severity", "nonsense")}, "$FACILITY.$LEVEL", "user.crit"},
+		{"set_facility", []Rewrite{pri("set_facility", "local3")}, "$FACILITY.$LEVEL", "local3.notice"},
+		{"set_time_zone", []Rewrite{inZone("set_time_zone")}, "$ISODATE $UNIXTIME", "2023-10-11T19:14:15-01:00 1697055255"},
+		{"fix_time_zone", []Rewrite{inZone("fix_time_zone")}, "$ISODATE", "2023-10-11T22:14:15-01:00"},
+		{"mask", []Rewrite{&Mask{Value: "MESSAGE", Pattern: `=\w+`, Mask: "*"}}, "$MSG", "user**** user****"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			m := parse(t, line)
+			for _, r := range test.rewrites {
+				if err := r.Init(); err != nil {
+					t.Fatal(err)
+				}
+				if !r.Process(m) || !r.Modifies() {
+					t.Fatal("a rewrite refuses, or does not modify")
+				}
+			}
+			if got := string(template.Must(test.show).Append(nil, m, nil)); got != test.want {
+				t.Errorf("got %q, want %q", got, test.want)
+			}
+		})
+	}
+}
+
+// A copy is changed, the message is not.
+func TestCopy(t *testing.T) {
+	m := parse(t, `<13>1 2023-10-11T22:14:15Z h1 app 7 - [a@1 x="1"] text`)
+	m.Set(logmsg.NameOf("k"), []byte("old"))
+	var c logmsg.Message
+	c.CopyFrom(m)
+	for _, r := range []Rewrite{
+		&Set{Value: "k", Template: template.Must("new")}, &Set{Value: ".SDATA.a@1.x", Template: template.Must("new")},
+		&Set{Value: "MESSAGE", Template: template.Must("new")}, &Tag{Tag: template.Must("new")}, &Unset{Value: "HOST_FROM"},
+	} {
+		if err := r.Init(); err != nil {
+			t.Fatal(err)
+		}
+		r.Process(&c)
+	}
+	show := template.Must("$k $SDATA $MSG $TAGS $HOST_FROM")
+	if got, want := string(show.Append(nil, m, nil)), `old [a@1 x="1"] text .source.s from`; got != want {
+		t.Errorf("the original is %q, want %q", got, want)
+	}
+	if got, want := string(show.Append(nil, &c, nil)), `new [a@1 x="new"] new .source.s,new `; got != want {
+		t.Errorf("the copy is %q, want %q", got, want)
+	}
+}
+
+func TestInitErrors(t *testing.T) {
+	for _, test := range []struct {
+		rewrite Rewrite
+		want    string
+	}{
+		{&Set{}, "value: the name of a value is required"},
+		{&Set{Value: "PRI", Template: template.Must("")}, "value: PRI is a macro, it cannot be set"},
+		{&Set{Value: "x"}, "template: a template is required"},
+		{&Subst{Value: "x", Pattern: "("}, "pattern: regular expression \"(\": missing closing ): \"(\""},
+		{&Subst{Value: "x", Pattern: "a"}, "replacement: a template is required"},
+		{&Rename{From: "a"}, "to: the name of a value is required"},
+		{&Group{}, "values: a list of globs is required"},
+		{&Group{unset: true, Values: []string{"*"}, Template: template.Must("")}, "template: groupunset has none"},
+		{&TimeZone{}, "zone: a time zone is required"},
+		{&Mask{Value: "x"}, "pattern: a regular expression is required"},
+	} {
+		err := test.rewrite.Init()
+		if _, ok := errors.AsType[*option.Error](err); !ok || err.Error() != test.want {
+			t.Errorf("got %v, want %s", err, test.want)
+		}
+	}
+}
