@@ -188,11 +188,9 @@ func (b *builder) filter(path, name string, t table) {
 		if t["expr"] == nil || t["expr"] == "" {
 			b.Errorf(path, "expr is required")
 		}
-		return
+		v.Expr = &filter.Expr{} // so that those who name it are not told that there is none
 	}
-	if v.Expr.String() != "" { // else it was reported
-		b.filters[name] = v.Expr
-	}
+	b.filters[name] = v.Expr
 }
 
 // drivers calls f for each driver of an object: the table itself, or those of its list.

@@ -33,7 +33,9 @@ func TestProcess(t *testing.T) {
 	}
 	json := func() Parser { return &JSON{Prefix: "k.", KeyDelimiter: "."} }
 	marked := func() Parser { return &JSON{Prefix: "k.", Marker: "@cee:", ExtractPrefix: "a[1].b", KeyDelimiter: "."} }
-	re := func() Parser { return &Regexp{Prefix: "k.", Patterns: []string{`user (?<user>\w+)`, `(?<n>\d+) errors`}} }
+	re := func() Parser {
+		return &Regexp{Prefix: "k.", Patterns: []string{`user (?<user>\w+)`, `(?<n>\d+) errors`}}
+	}
 	inner := func() Parser { return &Syslog{Flags: []string{"syslog-protocol"}, DropInvalid: true} }
 	date := func() Parser {
 		return &Date{Format: []string{"%Y-%m-%d %H:%M:%S", "%d/%b/%Y:%H:%M:%S %z", "%b %e %H:%M", "%s", "%I:%M%p"}, TimeStamp: "stamp", Zone: option.Zone{Location: time.UTC}}
