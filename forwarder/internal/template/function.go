@@ -2,14 +2,20 @@ package template
 
 import (
 	"bytes"
+	"encoding/base64"
+	"encoding/binary"
 	"fmt"
+	"maps"
 	"math"
+	"net/netip"
 	"net/url"
 	"os"
 	"path"
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"kad/forwarder/internal/logmsg"
 	"kad/forwarder/internal/match"
@@ -18,17 +24,20 @@ import (
 // A call is a function with its arguments.
 type call struct {
 	args []*Template
-	run  func(dst []byte, args []*Template, m *logmsg.Message, c *Context) []byte
+	run  writer
 }
 
 func (f *call) append(dst []byte, m *logmsg.Message, c *Context) []byte {
 	return f.run(dst, f.args, m, c)
 }
 
+// A writer appends what a function makes of its arguments.
+type writer func(dst []byte, args []*Template, m *logmsg.Message, c *Context) []byte
+
 // A function is what follows $( and how many arguments it takes.
 type function struct {
 	min, max int // max -1: any number
-	run      func(dst []byte, args []*Template, m *logmsg.Message, c *Context) []byte
+	run      writer
 }
 
 var functions = map[string]function{
@@ -36,37 +45,46 @@ var functions = map[string]function{
 	"length":            {0, -1, length},
 	"substr":            {2, 3, substr},
 	"strip":             {0, -1, transform(bytes.TrimSpace)},
-	"uppercase":         {0, -1, transform(bytes.ToUpper)},
-	"lowercase":         {0, -1, transform(bytes.ToLower)},
+	"uppercase":         {0, -1, transform(mapRunes(unicode.ToUpper))},
+	"lowercase":         {0, -1, transform(mapRunes(unicode.ToLower))},
 	"url-encode":        {0, -1, transform(func(b []byte) []byte { return []byte(strings.ReplaceAll(url.QueryEscape(string(b)), "+", "%20")) })},
 	"url-decode":        {0, -1, transform(urlDecode)},
+	"base64-encode":     {0, -1, base64Encode},
 	"basename":          {1, 1, transform(func(b []byte) []byte { return []byte(path.Base(string(b))) })},
 	"dirname":           {1, 1, transform(func(b []byte) []byte { return []byte(path.Dir(string(b))) })},
 	"indent-multi-line": {1, 1, transform(func(b []byte) []byte { return bytes.ReplaceAll(b, []byte("\n"), []byte("\n\t")) })},
 	"replace-delimiter": {3, 3, replaceDelimiter},
 	"replace":           {3, 3, replace},
 	"padding":           {2, 3, padding},
-	"sanitize":          {1, -1, sanitize},
 	"context-length":    {0, 0, func(dst []byte, _ []*Template, _ *logmsg.Message, _ *Context) []byte { return append(dst, '1') }},
 	"env":               {1, 1, environment},
+	"ipv4-to-int":       {1, 1, transform(ipv4ToInt)},
 	"round":             {1, 2, rounding(math.Round)},
 	"ceil":              {1, 2, rounding(math.Ceil)},
 	"floor":             {1, 2, rounding(math.Floor)},
-	"+":                 {0, -1, arithmetic(func(a, b int64) (int64, bool) { return a + b, true })},
-	"-":                 {0, -1, arithmetic(func(a, b int64) (int64, bool) { return a - b, true })},
-	"*":                 {0, -1, arithmetic(func(a, b int64) (int64, bool) { return a * b, true })},
-	"/":                 {0, -1, arithmetic(func(a, b int64) (int64, bool) { return divide(a, b, false) })},
-	"%":                 {0, -1, arithmetic(func(a, b int64) (int64, bool) { return divide(a, b, true) })},
+	"+":                 {0, -1, arithmetic(add, func(a, b float64) float64 { return a + b })},
+	"-":                 {0, -1, arithmetic(subtract, func(a, b float64) float64 { return a - b })},
+	"*":                 {0, -1, arithmetic(multiply, func(a, b float64) float64 { return a * b })},
+	"/":                 {0, -1, arithmetic(divide, func(a, b float64) float64 { return a / b })},
+	"%":                 {0, -1, arithmetic(remainder, math.Mod)},
+}
+
+// forms are the functions whose arguments are not all templates.
+var forms map[string]func(t *Template, words []string) (part, error)
+
+func init() { // they call the parser
+	forms = map[string]func(t *Template, words []string) (part, error){
+		"if": parseIf, "or": parseOr, "grep": parseGrep, "template": parseTemplate, "sanitize": parseSanitize,
+		"format-json": parseJSON, "format-welf": parseWELF,
+	}
 }
 
 // FunctionNames are the names of all functions, sorted.
 func FunctionNames() []string {
-	names := []string{"if", "template", "format-json", "format-welf", "or", "grep"}
-	for name := range functions {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return names
+	return slices.Sorted(func(yield func(string) bool) {
+		maps.Keys(functions)(yield)
+		maps.Keys(forms)(yield)
+	})
 }
 
 // parseCall reads "name arg arg" for t.
@@ -79,27 +97,17 @@ func parseCall(t *Template, text string) (part, error) {
 		return nil, fmt.Errorf("$() has no function")
 	}
 	name, words := words[0], words[1:]
-	switch name {
-	case "if":
-		return parseIf(t, words)
-	case "or":
-		return parseOr(t, words)
-	case "template":
-		return parseTemplate(t, words)
-	case "format-json":
-		return parseFormat(t, words, appendJSON)
-	case "format-welf":
-		return parseFormat(t, words, appendWELF)
+	if form := forms[name]; form != nil {
+		return form(t, words)
 	}
 	f, ok := functions[name]
-	if !ok {
+	switch {
+	case !ok:
 		return nil, fmt.Errorf("no function $(%s), want one of %s", name, strings.Join(FunctionNames(), " "))
-	}
-	if len(words) < f.min || f.max >= 0 && len(words) > f.max {
+	case len(words) < f.min:
 		return nil, fmt.Errorf("$(%s) has %d arguments, want at least %d", name, len(words), f.min)
-	}
-	if name == "sanitize" {
-		return parseSanitize(t, words)
+	case f.max >= 0 && len(words) > f.max:
+		return nil, fmt.Errorf("$(%s) has %d arguments, want at most %d", name, len(words), f.max)
 	}
 	args, err := parseArgs(t, words)
 	return &call{args, f.run}, err
@@ -173,23 +181,41 @@ func parseIf(t *Template, words []string) (part, error) {
 		return nil, fmt.Errorf("$(if) has %d arguments, want a condition and two templates", len(words))
 	}
 	args, err := parseArgs(t, words[1:])
-	if err != nil {
-		return nil, err
-	}
-	cond := func(*logmsg.Message) bool { return false }
-	t.pending = append(t.pending, func(env *Env) (err error) {
-		if env.Condition == nil {
-			return fmt.Errorf("$(if) is not possible here")
-		}
-		cond, err = env.Condition(words[0])
-		return err
-	})
+	cond := t.condition("if", words[0])
 	return macro(func(dst []byte, m *logmsg.Message, c *Context) []byte {
-		if cond(m) {
+		if (*cond)(m) {
 			return args[0].append(dst, m, c)
 		}
 		return args[1].append(dst, m, c)
-	}), nil
+	}), err
+}
+
+// parseGrep takes the arguments behind the condition, with commas between them, if the message matches.
+func parseGrep(t *Template, words []string) (part, error) {
+	if len(words) < 2 {
+		return nil, fmt.Errorf("$(grep) has %d arguments, want a condition and templates", len(words))
+	}
+	args, err := parseArgs(t, words[1:])
+	cond := t.condition("grep", words[0])
+	return macro(func(dst []byte, m *logmsg.Message, c *Context) []byte {
+		if !(*cond)(m) {
+			return dst
+		}
+		return join(dst, ',', args, m, c)
+	}), err
+}
+
+// condition is what the filter expression of a function will be when t is resolved.
+func (t *Template) condition(function, expr string) *func(*logmsg.Message) bool {
+	var cond func(*logmsg.Message) bool
+	t.pending = append(t.pending, func(env *Env) (err error) {
+		if env.Condition == nil {
+			return fmt.Errorf("$(%s) is not possible here", function)
+		}
+		cond, err = env.Condition(expr)
+		return err
+	})
+	return &cond
 }
 
 // parseOr takes the first argument that is not empty.
@@ -223,17 +249,57 @@ func parseTemplate(t *Template, words []string) (part, error) {
 }
 
 func echo(dst []byte, args []*Template, m *logmsg.Message, c *Context) []byte {
+	return join(dst, ' ', args, m, c)
+}
+
+func join(dst []byte, between byte, args []*Template, m *logmsg.Message, c *Context) []byte {
 	for i, a := range args {
 		if i > 0 {
-			dst = append(dst, ' ')
+			dst = append(dst, between)
 		}
 		dst = a.append(dst, m, c)
 	}
 	return dst
 }
 
+// base64Encode takes the arguments for one text.
+func base64Encode(dst []byte, args []*Template, m *logmsg.Message, c *Context) []byte {
+	var all []byte
+	for _, a := range args {
+		all = a.append(all, m, c)
+	}
+	return base64.StdEncoding.AppendEncode(dst, all)
+}
+
+// ipv4ToInt is the number of an address, nothing of what is none.
+func ipv4ToInt(b []byte) []byte {
+	addr, err := netip.ParseAddr(string(b))
+	if err != nil || !addr.Is4() {
+		return nil
+	}
+	four := addr.As4()
+	return strconv.AppendUint(nil, uint64(binary.BigEndian.Uint32(four[:])), 10)
+}
+
+// mapRunes changes each character; bytes that are not UTF-8 stay.
+func mapRunes(f func(rune) rune) func([]byte) []byte {
+	return func(b []byte) []byte {
+		out := make([]byte, 0, len(b))
+		for len(b) > 0 {
+			r, n := utf8.DecodeRune(b)
+			if r == utf8.RuneError && n == 1 {
+				out = append(out, b[0])
+			} else {
+				out = utf8.AppendRune(out, f(r))
+			}
+			b = b[n:]
+		}
+		return out
+	}
+}
+
 // transform makes a function that changes the text of its arguments, one after the other with a blank between.
-func transform(f func([]byte) []byte) func(dst []byte, args []*Template, m *logmsg.Message, c *Context) []byte {
+func transform(f func([]byte) []byte) writer {
 	return func(dst []byte, args []*Template, m *logmsg.Message, c *Context) []byte {
 		for i, a := range args {
 			if i > 0 {
@@ -280,9 +346,11 @@ func substr(dst []byte, args []*Template, m *logmsg.Message, c *Context) []byte 
 	}
 	size := int64(len(s))
 	if from < 0 {
-		from = max(0, from+size)
+		from += size
 	}
-	from = min(from, size)
+	if from < 0 || from > size {
+		return dst[:start]
+	}
 	end := size
 	if len(args) == 3 {
 		n, ok := parseInt([]byte(text(args[2], m, c)))
@@ -298,11 +366,12 @@ func substr(dst []byte, args []*Template, m *logmsg.Message, c *Context) []byte 
 	return append(dst[:start], s[from:end]...)
 }
 
+// replaceDelimiter replaces each of some characters by one other, of a longer text the first.
 func replaceDelimiter(dst []byte, args []*Template, m *logmsg.Message, c *Context) []byte {
 	delimiters, with := text(args[0], m, c), text(args[1], m, c)
 	for _, b := range args[2].append(nil, m, c) {
 		if strings.IndexByte(delimiters, b) >= 0 {
-			dst = append(dst, with...)
+			dst = append(dst, with[:min(1, len(with))]...)
 		} else {
 			dst = append(dst, b)
 		}
@@ -330,10 +399,6 @@ func padding(dst []byte, args []*Template, m *logmsg.Message, c *Context) []byte
 
 func environment(dst []byte, args []*Template, m *logmsg.Message, c *Context) []byte {
 	return append(dst, os.Getenv(text(args[0], m, c))...)
-}
-
-func sanitize(dst []byte, args []*Template, m *logmsg.Message, c *Context) []byte {
-	return sanitizeWith(dst, args, m, c, sanitizer{invalid: "/", with: '_', control: true})
 }
 
 // A sanitizer makes values fit for file names.
@@ -385,33 +450,67 @@ func sanitizeWith(dst []byte, args []*Template, m *logmsg.Message, c *Context, s
 	return dst
 }
 
-func divide(a, b int64, remainder bool) (int64, bool) {
-	switch {
-	case b == 0:
+func add(a, b int64) (int64, bool)      { return a + b, true }
+func subtract(a, b int64) (int64, bool) { return a - b, true }
+func multiply(a, b int64) (int64, bool) { return a * b, true }
+
+func divide(a, b int64) (int64, bool) {
+	if b == 0 {
 		return 0, false
-	case remainder:
-		return a % b, true
 	}
 	return a / b, true
 }
 
-func arithmetic(f func(a, b int64) (int64, bool)) func(dst []byte, args []*Template, m *logmsg.Message, c *Context) []byte {
+func remainder(a, b int64) (int64, bool) {
+	if b == 0 {
+		return 0, false
+	}
+	return a % b, true
+}
+
+const notANumber = "NaN"
+
+// arithmetic makes a function of two numbers: of whole ones, else of others with 20 digits behind the point, as syslog-ng
+// writes them.
+func arithmetic(whole func(a, b int64) (int64, bool), other func(a, b float64) float64) writer {
 	return func(dst []byte, args []*Template, m *logmsg.Message, c *Context) []byte {
 		if len(args) != 2 {
-			return append(dst, "NaN"...)
+			return append(dst, notANumber...)
 		}
-		a, ok := parseInt([]byte(text(args[0], m, c)))
-		b, ok2 := parseInt([]byte(text(args[1], m, c)))
-		n, ok3 := f(a, b)
-		if !ok || !ok2 || !ok3 {
-			return append(dst, "NaN"...)
+		a, b := text(args[0], m, c), text(args[1], m, c)
+		i, isInt := parseInt([]byte(a))
+		j, isInt2 := parseInt([]byte(b))
+		if isInt && isInt2 {
+			if n, ok := whole(i, j); ok {
+				return strconv.AppendInt(dst, n, 10)
+			}
+			return append(dst, notANumber...)
 		}
-		return strconv.AppendInt(dst, n, 10)
+		x := other(parseFloat(a), parseFloat(b))
+		if math.IsNaN(x) || math.IsInf(x, 0) {
+			return append(dst, notANumber...)
+		}
+		return strconv.AppendFloat(dst, x, 'f', 20, 64)
 	}
 }
 
+// parseFloat reads a number as strtod(3) does, whole ones by 16 too; NaN is what is none.
+func parseFloat(s string) float64 {
+	s = strings.TrimLeft(s, " \t")
+	if digits, ok := strings.CutPrefix(strings.ToLower(s), "0x"); ok {
+		if n, err := strconv.ParseUint(digits, 16, 64); err == nil {
+			return float64(n)
+		}
+	}
+	f, err := strconv.ParseFloat(s, 64)
+	if err != nil || strings.Contains(s, "_") {
+		return math.NaN()
+	}
+	return f
+}
+
 // rounding makes a function of a number and how many digits it keeps behind the point.
-func rounding(f func(float64) float64) func(dst []byte, args []*Template, m *logmsg.Message, c *Context) []byte {
+func rounding(f func(float64) float64) writer {
 	return func(dst []byte, args []*Template, m *logmsg.Message, c *Context) []byte {
 		n, err := strconv.ParseFloat(text(args[0], m, c), 64)
 		digits := int64(0)
@@ -420,7 +519,7 @@ func rounding(f func(float64) float64) func(dst []byte, args []*Template, m *log
 			digits, ok = parseInt([]byte(text(args[1], m, c)))
 		}
 		if !ok || digits < 0 || digits > 20 {
-			return append(dst, "NaN"...)
+			return append(dst, notANumber...)
 		}
 		scale := math.Pow10(int(digits))
 		return strconv.AppendFloat(dst, f(n*scale)/scale, 'f', int(digits), 64)

@@ -4,7 +4,6 @@ import (
 	"os"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -55,7 +54,13 @@ var macros = map[string]macro{
 	"MSGHDR": func(dst []byte, m *logmsg.Message, _ *Context) []byte { return m.AppendHeader(dst) },
 	"SDATA":  func(dst []byte, m *logmsg.Message, _ *Context) []byte { return m.AppendStructuredData(dst) },
 	"TAGS": func(dst []byte, m *logmsg.Message, _ *Context) []byte {
-		return append(dst, strings.Join(m.Tags(), ",")...)
+		for i, tag := range m.Tags() {
+			if i > 0 {
+				dst = append(dst, ',')
+			}
+			dst = append(dst, tag...)
+		}
+		return dst
 	},
 	"RAWMSG":    func(dst []byte, m *logmsg.Message, _ *Context) []byte { return append(dst, m.Raw...) },
 	"LOGHOST":   func(dst []byte, _ *logmsg.Message, _ *Context) []byte { return append(dst, hostname()...) },
@@ -119,8 +124,8 @@ func macroOf(name string) macro {
 		return nil
 	}
 	return func(dst []byte, m *logmsg.Message, c *Context) []byte {
-		t := at(m)
-		return write(dst, c.InZone(t).Time(), t)
+		t := c.InZone(at(m))
+		return write(dst, time.Unix(t.Sec+int64(t.Offset), 0).UTC(), t)
 	}
 }
 
@@ -164,7 +169,7 @@ func (c *Context) AppendTime(dst []byte, t syslog.Time, format TimeFormat) []byt
 	return c.AppendBSD(dst, t)
 }
 
-// dateParts write one part of a time.
+// dateParts write one part of s, of which t is the wall clock.
 var dateParts = map[string]func(dst []byte, t time.Time, s syslog.Time) []byte{
 	"YEAR":         func(dst []byte, t time.Time, _ syslog.Time) []byte { return pad(dst, t.Year(), 4) },
 	"YEAR_DAY":     func(dst []byte, t time.Time, _ syslog.Time) []byte { return pad(dst, t.YearDay(), 3) },
@@ -183,7 +188,7 @@ var dateParts = map[string]func(dst []byte, t time.Time, s syslog.Time) []byte{
 	"DAY":             func(dst []byte, t time.Time, _ syslog.Time) []byte { return pad(dst, t.Day(), 2) },
 	"HOUR":            func(dst []byte, t time.Time, _ syslog.Time) []byte { return pad(dst, t.Hour(), 2) },
 	"HOUR12":          func(dst []byte, t time.Time, _ syslog.Time) []byte { return pad(dst, (t.Hour()+11)%12+1, 2) },
-	"AMPM":            func(dst []byte, t time.Time, _ syslog.Time) []byte { return append(dst, t.Format("PM")...) },
+	"AMPM":            func(dst []byte, t time.Time, _ syslog.Time) []byte { return append(dst, "AMPM"[t.Hour()/12*2:][:2]...) },
 	"MIN":             func(dst []byte, t time.Time, _ syslog.Time) []byte { return pad(dst, t.Minute(), 2) },
 	"SEC":             func(dst []byte, t time.Time, _ syslog.Time) []byte { return pad(dst, t.Second(), 2) },
 	"MSEC":            func(dst []byte, _ time.Time, s syslog.Time) []byte { return pad(dst, int(s.Usec)/1000, 3) },
@@ -196,8 +201,14 @@ func weekdayAbbrev(dst []byte, t time.Time, _ syslog.Time) []byte {
 	return append(dst, t.Weekday().String()[:3]...)
 }
 
-func zoneOffset(dst []byte, t time.Time, _ syslog.Time) []byte {
-	return append(dst, t.Format("-07:00")...)
+func zoneOffset(dst []byte, _ time.Time, s syslog.Time) []byte {
+	minutes := int(s.Offset) / 60
+	if minutes < 0 {
+		dst, minutes = append(dst, '-'), -minutes
+	} else {
+		dst = append(dst, '+')
+	}
+	return pad(append(pad(dst, minutes/60, 2), ':'), minutes%60, 2)
 }
 
 // monthWeek counts the weeks of the month from its first Sunday.
@@ -207,7 +218,8 @@ func monthWeek(t time.Time) int {
 }
 
 func pad(dst []byte, n, width int) []byte {
-	digits := strconv.Itoa(n)
+	var buf [20]byte
+	digits := strconv.AppendInt(buf[:0], int64(n), 10)
 	for i := len(digits); i < width; i++ {
 		dst = append(dst, '0')
 	}

@@ -15,6 +15,7 @@ import (
 type pairs struct {
 	scopes  []string
 	keys    []*match.Matcher
+	aliases []string // keys that are other names of values
 	exclude []*match.Matcher
 	fixed   []fixedPair
 	rekey   []*rekey
@@ -39,6 +40,12 @@ type pairValue struct {
 	name, kind, value string
 }
 
+// parseJSON reads the arguments of $(format-json).
+func parseJSON(t *Template, words []string) (part, error) { return parseFormat(t, words, appendJSON) }
+
+// parseWELF reads the arguments of $(format-welf).
+func parseWELF(t *Template, words []string) (part, error) { return parseFormat(t, words, appendWELF) }
+
 func parseFormat(t *Template, words []string, write func(dst []byte, values []pairValue, p *pairs) []byte) (part, error) {
 	p := &pairs{}
 	if err := p.parse(t, words); err != nil {
@@ -55,7 +62,10 @@ func (p *pairs) parse(t *Template, words []string) error {
 		words = words[1:]
 		if !strings.HasPrefix(option, "-") {
 			if !joined {
-				return fmt.Errorf("%q is neither an option nor NAME=TEMPLATE", option)
+				if err := p.addKeys(option); err != nil {
+					return err
+				}
+				continue
 			}
 			if err := p.addPair(t, option, arg); err != nil {
 				return err
@@ -89,16 +99,14 @@ func (p *pairs) option(t *Template, option, arg string) (err error) {
 	var glob *match.Matcher
 	switch option {
 	case "--scope", "-s":
-		for _, scope := range strings.FieldsFunc(arg, func(r rune) bool { return r == ',' || r == ' ' }) {
+		for _, scope := range listed(arg) {
 			if !slices.Contains(scopeNames, dashed(scope)) {
 				return fmt.Errorf("scope %q is not known, want one of %s", scope, strings.Join(scopeNames, " "))
 			}
 			p.scopes = append(p.scopes, dashed(scope))
 		}
 	case "--key", "-k":
-		if glob, err = globMatcher(arg); err == nil {
-			p.keys = append(p.keys, glob)
-		}
+		return p.addKeys(arg)
 	case "--exclude", "-x":
 		if glob, err = globMatcher(arg); err == nil {
 			p.exclude = append(p.exclude, glob)
@@ -127,6 +135,26 @@ func (p *pairs) option(t *Template, option, arg string) (err error) {
 		return fmt.Errorf("option %q is not known", option)
 	}
 	return err
+}
+
+// listed parts a list at commas and blanks.
+func listed(s string) []string {
+	return strings.FieldsFunc(s, func(r rune) bool { return r == ',' || r == ' ' })
+}
+
+// addKeys chooses the names that the globs of a list match.
+func (p *pairs) addKeys(list string) error {
+	for _, key := range listed(list) {
+		glob, err := globMatcher(key)
+		if err != nil {
+			return err
+		}
+		p.keys = append(p.keys, glob)
+		if n := logmsg.NameOf(key); n.String() != key { // MSG is listed as MESSAGE
+			p.aliases = append(p.aliases, key)
+		}
+	}
+	return nil
 }
 
 func dashed(s string) string { return strings.ReplaceAll(s, "_", "-") }
@@ -298,6 +326,9 @@ func (p *pairs) fromMessage(m *logmsg.Message, c *Context, add func(name, kind, 
 			}
 		}
 	}
+	for _, name := range p.aliases {
+		addMacro(name)
+	}
 	m.Names(func(n logmsg.Name) {
 		name := n.String()
 		if name != "" && name[0] >= '0' && name[0] <= '9' {
@@ -324,30 +355,37 @@ type jsonNode struct {
 func appendJSON(dst []byte, values []pairValue, p *pairs) []byte {
 	root := &jsonNode{kids: []*jsonNode{}}
 	for _, v := range values {
-		name := v.name
-		if strings.HasPrefix(name, ".") && !p.keepDot {
-			name = "_" + name[1:]
+		name, dot := strings.CutPrefix(v.name, ".")
+		path := strings.Split(name, ".")
+		switch {
+		case dot && p.keepDot:
+			path[0] = "." + path[0]
+		case dot:
+			path[0] = "_" + path[0]
 		}
-		root.insert(strings.Split(name, "."), v)
+		root.insert(path, v)
 	}
 	return root.append(dst)
 }
 
+// insert puts a value in at its path. A value whose name is that of an object goes into the object.
 func (n *jsonNode) insert(path []string, v pairValue) {
 	for i, name := range path {
 		at := slices.IndexFunc(n.kids, func(k *jsonNode) bool { return k.name == name })
 		if at < 0 {
+			at = len(n.kids)
 			n.kids = append(n.kids, &jsonNode{name: name})
-			at = len(n.kids) - 1
 		}
 		n = n.kids[at]
 		if i < len(path)-1 && n.kids == nil {
 			n.kids = []*jsonNode{}
 		}
 	}
-	if n.kids == nil {
-		n.value = v
+	if n.kids != nil {
+		n.kids = append(n.kids, &jsonNode{name: n.name, value: v})
+		return
 	}
+	n.value = v
 }
 
 func (n *jsonNode) append(dst []byte) []byte {
@@ -440,24 +478,36 @@ func appendJSONString(dst []byte, s string) []byte {
 
 // appendWELF writes name=value pairs, in quotes if there is a blank in the value.
 func appendWELF(dst []byte, values []pairValue, _ *pairs) []byte {
-	for i := len(values) - 1; i >= 0; i-- {
-		v := values[i]
+	for i, v := range slices.Backward(values) {
 		if i < len(values)-1 {
 			dst = append(dst, ' ')
 		}
 		dst = append(append(dst, v.name...), '=')
-		if strings.ContainsAny(v.value, " =\"\t\n") || v.value == "" {
-			dst = append(dst, '"')
-			for j := 0; j < len(v.value); j++ {
-				if c := v.value[j]; c == '"' || c == '\\' {
-					dst = append(dst, '\\')
-				}
-				dst = append(dst, v.value[j])
-			}
-			dst = append(dst, '"')
+		if strings.Contains(v.value, " ") {
+			dst = append(appendEscaped(append(dst, '"'), v.value, '"'), '"')
 		} else {
-			dst = append(dst, v.value...)
+			dst = appendEscaped(dst, v.value, 0)
 		}
+	}
+	return dst
+}
+
+// appendEscaped writes a backslash before backslashes and, unless it is 0, quote; control characters and bytes that are not UTF-8 as C has them.
+func appendEscaped(dst []byte, s string, quote byte) []byte {
+	for i := 0; i < len(s); {
+		c := s[i]
+		r, n := utf8.DecodeRuneInString(s[i:])
+		switch at := strings.IndexByte("\b\f\n\r\t", c); {
+		case c == '\\' || c == quote && quote != 0:
+			dst = append(dst, '\\', c)
+		case at >= 0:
+			dst = append(dst, '\\', "bfnrt"[at])
+		case c < ' ' || r == utf8.RuneError && n == 1:
+			dst = fmt.Appendf(dst, `\x%02x`, c)
+		default:
+			dst = append(dst, s[i:i+n]...)
+		}
+		i += n
 	}
 	return dst
 }

@@ -74,7 +74,6 @@ type Context struct {
 	Escape     bool           // quotes and backslashes in values get a backslash
 
 	value []byte // $_
-	depth int    // of templates in templates
 }
 
 var contexts = sync.Pool{New: func() any { return new(Context) }}
@@ -151,16 +150,23 @@ func (t *Template) Resolve(env *Env) error {
 			return err
 		}
 	}
-	return t.checkCycle(env, nil)
+	return t.checkUses(env, nil, map[string]bool{})
 }
 
-func (t *Template) checkCycle(env *Env, path []string) error {
+// checkUses looks for the templates that t uses, in any depth. path is how t was come by, done has those that are all right.
+func (t *Template) checkUses(env *Env, path []string, done map[string]bool) error {
 	for _, name := range t.uses {
-		if slices.Contains(path, name) {
+		used := env.Templates[name]
+		switch {
+		case used == nil:
+			return fmt.Errorf("no template %q", name)
+		case slices.Contains(path, name):
 			return fmt.Errorf("template %q uses itself: %s", name, strings.Join(append(path, name), " -> "))
-		}
-		if err := env.Templates[name].checkCycle(env, append(path, name)); err != nil {
-			return err
+		case !done[name]:
+			if err := used.checkUses(env, append(path, name), done); err != nil {
+				return err
+			}
+			done[name] = true
 		}
 	}
 	return nil
@@ -212,11 +218,13 @@ func (p *parser) parse() error {
 // dollar reads what begins with a dollar; rest is behind it.
 func (p *parser) dollar(rest string) error {
 	switch {
-	case rest == "":
-		return fmt.Errorf("a name, { or ( is missing after $; $$ is a dollar")
-	case rest[0] == '$':
+	case strings.HasPrefix(rest, "$"):
 		p.lit = append(p.lit, '$')
 		p.pos += 2
+		return nil
+	case rest == "" || rest[0] != '{' && rest[0] != '(' && !isNameByte(rest[0]): // it stands for itself
+		p.lit = append(p.lit, '$')
+		p.pos++
 		return nil
 	case rest[0] == '{':
 		end := strings.IndexByte(rest, '}')
@@ -243,9 +251,6 @@ func (p *parser) dollar(rest string) error {
 		n := 0
 		for n < len(rest) && isNameByte(rest[n]) {
 			n++
-		}
-		if n == 0 {
-			return fmt.Errorf("a name, { or ( is missing after $; $$ is a dollar")
 		}
 		p.flush()
 		p.t.parts = append(p.t.parts, macroPart(rest[:n], ""))
@@ -351,7 +356,8 @@ func macroPart(name, def string) part {
 // IsMacro tells whether a name stands for something computed, which cannot be set.
 func IsMacro(name string) bool { return macroOf(name) != nil }
 
+// parseInt reads a whole number, blanks before it do not matter.
 func parseInt(text []byte) (int64, bool) {
-	n, err := strconv.ParseInt(string(text), 10, 64)
+	n, err := strconv.ParseInt(strings.TrimLeft(string(text), " \t"), 10, 64)
 	return n, err == nil
 }
