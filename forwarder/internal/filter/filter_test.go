@@ -54,9 +54,9 @@ func TestMatch(t *testing.T) {
 		`match("^42$" value("PID"))`, `match("^web1/sshd$" template("$HOST/$PROGRAM"))`, `match("86" value("PRI"))`,
 		`netmask("192.0.2.0/24")`, `netmask("192.0.2.0/255.255.255.0")`, `netmask(192.0.2.7)`, `tags("x", "edge")`, `tags(".source.s")`,
 		`in_list("list", value("PROGRAM"))`, `in-list("list" value("PROGRAM"))`, `filter(f_yes)`, `not filter(f_no)`,
-		`"$LEVEL_NUM" < "7"`, `$LEVEL_NUM == 6`, `${LEVEL_NUM} != "5"`, `"12abc" == 12`, `"$HOST" eq "web1"`, `"a" lt "b"`, `"b" ge 'b'`, "$(length $HOST) >= 4",
+		`"$LEVEL_NUM" < "7"`, `$LEVEL_NUM == 6`, `${LEVEL_NUM} != "5"`, `"12abc" == "12"`, `"$HOST" eq "web1"`, `"a" lt "b"`, `"b" ge 'b'`, "$(length $HOST) >= 4",
 		`facility(authpriv); level(info);`, `not not facility(authpriv)`, `(facility(mail) or level(info)) and not (level(err))`, `source("s")`, `source("^s$" type(pcre))`,
-		`facility(authpriv);; level(info);`, `-1 < 0`, `"-5" < -4`, `1.5 == 1`, `message("\x41ccept\o145d")`,
+		`facility(authpriv);; level(info);`, `-1 < 0`, `"-5" < -4`, `"1.5" == "1"`, `1.5 != 1`, `"12abc" != 12`, `message("\x41ccept\o145d")`,
 		"# why\nfacility(authpriv) # all of it", `vip_held("192.0.2.100")`,
 	}
 	no := []string{

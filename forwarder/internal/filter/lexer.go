@@ -22,6 +22,12 @@ type token struct {
 	pos  int
 }
 
+// isNumber tells whether the token is a number without quotes.
+func (t token) isNumber() bool {
+	digits := strings.TrimPrefix(t.text, "-")
+	return t.kind == tokenWord && digits != "" && digits[0] >= '0' && digits[0] <= '9'
+}
+
 type lexer struct {
 	text string
 	pos  int

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -189,6 +190,7 @@ var comparisons = map[string]struct{ less, equal, greater, text bool }{
 
 func (p *parser) comparison() (*node, error) {
 	start := p.tok.pos
+	typed := p.tok.isNumber()
 	left, err := p.operand()
 	if err != nil {
 		return nil, err
@@ -200,6 +202,7 @@ func (p *parser) comparison() (*node, error) {
 	if err := p.advance(); err != nil {
 		return nil, err
 	}
+	typed = (typed || p.tok.isNumber()) && !accepts.text
 	right, err := p.operand()
 	if err != nil {
 		return nil, err
@@ -214,8 +217,16 @@ func (p *parser) comparison() (*node, error) {
 	test := func(m *logmsg.Message) bool {
 		b := buffers.Get().(*buffer)
 		b.left, b.right = left.Append(b.left[:0], m, nil), right.Append(b.right[:0], m, nil)
-		c := compare(b.left, b.right, text)
+		c, comparable := 0, true
+		if typed {
+			c, comparable = compareNumbers(b.left, b.right)
+		} else {
+			c = compare(b.left, b.right, text)
+		}
 		buffers.Put(b)
+		if !comparable {
+			return accepts.less && accepts.greater
+		}
 		return c < 0 && accepts.less || c == 0 && accepts.equal || c > 0 && accepts.greater
 	}
 	why := func(m *logmsg.Message) string {
@@ -236,12 +247,19 @@ func compare(a, b []byte, text bool) int {
 	return cmp.Compare(atoi(a), atoi(b))
 }
 
+// compareNumbers is for a number without quotes: a text that is no number differs from all.
+func compareNumbers(a, b []byte) (c int, comparable bool) {
+	x, err := strconv.ParseFloat(string(a), 64)
+	y, err2 := strconv.ParseFloat(string(b), 64)
+	return cmp.Compare(x, y), err == nil && err2 == nil
+}
+
 // operand reads a template: a text, a macro or a number.
 func (p *parser) operand() (*template.Template, error) {
 	if p.tok.kind != tokenString && p.tok.kind != tokenTemplate && p.tok.kind != tokenWord {
 		return nil, p.unexpected("a filter function, a text or a macro")
 	}
-	if digits := strings.TrimPrefix(p.tok.text, "-"); p.tok.kind == tokenWord && (digits == "" || digits[0] < '0' || digits[0] > '9') {
+	if p.tok.kind == tokenWord && !p.tok.isNumber() {
 		return nil, fmt.Errorf("no filter function %q%s", p.tok.text, suggest(p.tok.text))
 	}
 	t, err := p.template(p.tok.text)

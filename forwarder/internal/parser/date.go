@@ -163,20 +163,20 @@ func (t *tm) verb(text string, verb byte) (rest string, ok bool) {
 		}
 		return rest, ok
 	case 'm':
-		return number(text, 2, &t.month)
+		return within(1, 12, text, 2, &t.month)
 	case 'd', 'e':
-		return number(strings.TrimLeft(text, " "), 2, &t.day)
+		return within(1, 31, strings.TrimLeft(text, " "), 2, &t.day)
 	case 'H':
-		return number(strings.TrimLeft(text, " "), 2, &t.hour)
+		return within(0, 23, strings.TrimLeft(text, " "), 2, &t.hour)
 	case 'I':
 		t.hour12 = true
-		return number(strings.TrimLeft(text, " "), 2, &t.hour)
+		return within(1, 12, strings.TrimLeft(text, " "), 2, &t.hour)
 	case 'M':
-		return number(text, 2, &t.minute)
+		return within(0, 59, text, 2, &t.minute)
 	case 'S':
-		return number(text, 2, &t.second)
+		return within(0, 60, text, 2, &t.second)
 	case 'j':
-		return number(text, 3, &t.yearDay)
+		return within(1, 366, text, 3, &t.yearDay)
 	case 'f':
 		rest, ok = number(text, 9, &t.nsec)
 		for n := len(text) - len(rest); n < 9; n++ {
@@ -212,6 +212,12 @@ func number(text string, width int, into *int) (rest string, ok bool) {
 	}
 	*into = n
 	return text[i:], i > 0
+}
+
+// within reads a number that lies in a range.
+func within(least, most int, text string, width int, into *int) (rest string, ok bool) {
+	rest, ok = number(text, width, into)
+	return rest, ok && least <= *into && *into <= most
 }
 
 // name reads one of n names, in full or its first three letters, in any case.

@@ -97,6 +97,7 @@ func (f *follower) look(ctx context.Context, r *reader, old bool) {
 }
 
 func (f *follower) follow(ctx context.Context, r *reader, name string, old bool) error {
+	r.file = []byte(name)
 	info, err := os.Stat(name)
 	file := f.files[name]
 	if file != nil && (err != nil || inode(info) != file.inode) {

@@ -95,7 +95,7 @@ func (c *Common) Init() (err error) {
 	if c.LogMsgSize < minMsgSize || c.LogMsgSize > maxMsgSize {
 		return option.Errorf("log_msg_size", "%d is not from %d to %d", c.LogMsgSize, minMsgSize, maxMsgSize)
 	}
-	if c.header.Kernel && c.DefaultPriority == "user.notice" {
+	if c.header.Kernel && c.DefaultPriority == "" {
 		c.parser.DefaultPriority = syslog.NewPriority(syslog.Kern, syslog.Notice)
 	}
 	c.parser.Location = c.Zone.Location
@@ -138,8 +138,11 @@ type reader struct {
 	message logmsg.Message
 	origin  *logmsg.Origin
 	now     syslog.Time
+	file    []byte // FILE_NAME, nil if it is no file that is read
 	count   uint64
 }
+
+var fileName = logmsg.NameOf("FILE_NAME")
 
 func (in *Input) newReader() *reader {
 	r := &reader{Input: in, router: in.Program.NewRouter(), parser: in.options.parser}
@@ -226,6 +229,9 @@ func (r *reader) handle(frame []byte) {
 	}
 	if !o.KeepTimestamp {
 		m.Timestamp = r.now
+	}
+	if r.file != nil {
+		m.Set(fileName, r.file)
 	}
 	r.setHost(m)
 	if o.ProgramOverride != "" {
