@@ -22,9 +22,11 @@ var rooms = [][]string{
 	{"forwarder/internal/config", "forwarder/internal/control"},
 	{"forwarder/internal/source", "forwarder/internal/destination"},
 	{"forwarder/internal/logpath", "forwarder/internal/queue"},
-	{"forwarder/internal/filter", "forwarder/internal/parser", "forwarder/internal/rewrite"},
+	{"forwarder/internal/parser", "forwarder/internal/rewrite"},
+	{"forwarder/internal/filter"},
 	{"forwarder/internal/template"},
-	{"forwarder/internal/logmsg", "forwarder/internal/stats"},
+	{"forwarder/internal/match"},
+	{"forwarder/internal/logmsg", "forwarder/internal/option", "forwarder/internal/stats"},
 	{"pkg/conf", "pkg/keepalived", "pkg/syslog", "pkg/vip", "pkg/cli"},
 }
 
@@ -34,6 +36,7 @@ var doors = map[string][]string{
 	"github.com/coreos/go-systemd":        {"kad-track", "kad-notify", "forwarder/internal/daemon"},
 	"github.com/osrg/gobgp":               {"kad-notify/internal/bgp"},
 	"github.com/pelletier/go-toml":        {"pkg/conf"},
+	"github.com/pires/go-proxyproto":      {"forwarder/internal/source"},
 	"github.com/prometheus/client_golang": {"forwarder/internal/stats"},
 	"github.com/urfave/cli":               {"pkg/cli"},
 	"github.com/vishvananda":              {"pkg/vip"},

@@ -15,6 +15,7 @@ import (
 	"kad/forwarder/internal/option"
 	"kad/pkg/syslog"
 
+	"github.com/pires/go-proxyproto"
 	"golang.org/x/sys/unix"
 )
 
@@ -36,7 +37,10 @@ type Network struct {
 	TrimLarge      bool            `toml:"trim_large_messages"`
 	FreeBind       bool            `toml:"freebind"`
 	IdleTimeout    option.Duration `toml:"idle_timeout"`
+	Proxies        []string        `toml:"proxy_protocol"` // addresses whose connections begin with a PROXY header
 	TLS            *TLS            `toml:"tls"`
+
+	proxied proxyproto.ConnPolicyFunc
 }
 
 func newNetwork(g *option.Globals) Driver {
@@ -93,11 +97,31 @@ func (n *Network) Init() error {
 	if n.Port == 0 {
 		n.Port = port
 	}
+	if err := n.initProxies(); err != nil {
+		return err
+	}
 	if n.TLS != nil {
 		return n.TLS.init()
 	}
 	return nil
 }
+
+func (n *Network) initProxies() (err error) {
+	switch {
+	case len(n.Proxies) == 0:
+		return nil
+	case n.Transport == "udp":
+		return option.Errorf("proxy_protocol", "only for tcp and tls")
+	}
+	n.proxied, err = proxyproto.PolicyFromRanges(n.Proxies, proxyproto.REQUIRE, proxyproto.SKIP)
+	if err != nil {
+		return option.Errorf("proxy_protocol", "%w", err)
+	}
+	return nil
+}
+
+// proxyTimeout is how long a proxy may take for its header.
+const proxyTimeout = 5 * time.Second
 
 func (n *Network) address() string {
 	ip := n.IP
@@ -122,6 +146,9 @@ func (n *Network) Open(in *Input) (Runner, error) {
 	}
 	if err := setBacklog(l, n.Backlog); err != nil {
 		return nil, errors.Join(err, l.Close())
+	}
+	if n.proxied != nil {
+		l = &proxyproto.Listener{Listener: l, ConnPolicy: n.proxied, ReadHeaderTimeout: proxyTimeout}
 	}
 	if n.TLS != nil {
 		l = tls.NewListener(l, n.TLS.config)

@@ -96,8 +96,8 @@ func (l *listener) Run(ctx context.Context) error {
 		}
 		if n := l.readers.Add(1); n > int64(l.limit) {
 			l.readers.Add(-1)
+			_ = conn.Close() // that is the refusal; it comes first, since the address of a proxied one would have to be read
 			l.Logger.Warn("connection refused, there are too many", "peer", conn.RemoteAddr().String(), "max_connections", l.limit)
-			_ = conn.Close() // that is the refusal
 			continue
 		}
 		wg.Go(func() {
