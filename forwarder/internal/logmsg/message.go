@@ -200,26 +200,6 @@ func (m *Message) Names(yield func(Name)) {
 	}
 }
 
-// HasTag tells whether the message has a tag.
-func (m *Message) HasTag(tag string) bool { return slices.Contains(m.tags, tag) }
-
-// Tags are the tags in the order in which they were set. The slice must not be changed.
-func (m *Message) Tags() []string { return m.tags }
-
-// SetTag adds a tag.
-func (m *Message) SetTag(tag string) {
-	if !m.HasTag(tag) {
-		m.tags = append(slices.Clip(m.tags), tag)
-	}
-}
-
-// ClearTag takes a tag away.
-func (m *Message) ClearTag(tag string) {
-	if i := slices.Index(m.tags, tag); i >= 0 {
-		m.tags = slices.Delete(slices.Clone(m.tags), i, i+1)
-	}
-}
-
 // HeaderChanged makes MSGHDR be built from PROGRAM and PID instead of what was read.
 func (m *Message) HeaderChanged() { m.noHeader = true }
 

@@ -263,7 +263,14 @@ type Tag struct {
 }
 
 // Init readies the rewrite.
-func (t *Tag) Init() error { return required("tag", t.Tag) }
+func (t *Tag) Init() error {
+	if t.Tag != nil {
+		if tag, ok := t.Tag.Literal(); ok {
+			logmsg.KnowTag(tag)
+		}
+	}
+	return required("tag", t.Tag)
+}
 
 // Process changes m.
 func (t *Tag) Process(m *logmsg.Message) bool {

@@ -98,6 +98,9 @@ func (c *Common) Init() (err error) {
 	if c.header.Kernel && c.DefaultPriority == "" {
 		c.parser.DefaultPriority = syslog.NewPriority(syslog.Kern, syslog.Notice)
 	}
+	for _, tag := range c.Tags {
+		logmsg.KnowTag(tag)
+	}
 	c.parser.Location = c.Zone.Location
 	c.parser.CheckHostname = c.parser.CheckHostname || c.checkHostname
 	if c.badHostname != "" {
@@ -127,6 +130,7 @@ func (in *Input) Received() uint64 { return in.received.Load() }
 
 // NewInput makes the input of a driver.
 func NewInput(name string, d Driver, program *logpath.Program, entry int32, logger *slog.Logger) *Input {
+	logmsg.KnowTag(".source." + name)
 	return &Input{Name: name, Program: program, Entry: entry, Logger: logger.With("source", name), options: d.Settings()}
 }
 
@@ -159,6 +163,7 @@ func (in *Input) origin(peer, local netip.AddrPort) *logmsg.Origin {
 		Dest:   local.Addr().Unmap(),
 		Port:   local.Port(),
 	}
+	logmsg.OrderTags(o.Tags)
 	o.Host = []byte(in.senderName(o.Peer))
 	return o
 }
