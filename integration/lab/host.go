@@ -107,9 +107,14 @@ func (h *Host) RunContext(ctx context.Context, argv ...string) Result {
 	if err == nil {
 		err = cmd.Wait()
 	}
+	return result(err, &stdout, &stderr)
+}
+
+// result makes a Result of what Wait or Start returned and the command has printed.
+func result(err error, stdout, stderr *bytes.Buffer) Result {
 	code := exitCode(err)
 	if code < 0 {
-		fmt.Fprintln(&stderr, err)
+		fmt.Fprintln(stderr, err)
 	}
 	return Result{stdout.String(), stderr.String(), code}
 }

@@ -1,9 +1,11 @@
 package lab
 
 import (
+	"bytes"
 	"embed"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -126,6 +128,15 @@ func (h *Host) vips() (vips []string) {
 	}
 	slices.Sort(vips)
 	return vips
+}
+
+// Cluster runs "kad-status loghost01 loghost02" outside of the hosts, with the lab's Rsh for ssh.
+func (p *Pair) Cluster() Result {
+	p.tb.Helper()
+	var stdout, stderr bytes.Buffer
+	cmd := exec.Command(filepath.Join(p.opts.Bin, "kad-status"), "--rsh", p.Rsh(), p.Loghost01.Name, p.Loghost02.Name)
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	return result(cmd.Run(), &stdout, &stderr)
 }
 
 //go:embed tables/*.txt
