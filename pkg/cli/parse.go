@@ -23,10 +23,12 @@ type parser struct {
 	operands []string          // arguments that are neither flag nor verb
 }
 
-// target is a flag and the set that holds its value.
+// target is a flag and the set that holds its value under its first name. The name is kept,
+// because urfave runs a regular expression for each name it is asked for.
 type target struct {
 	Flag
-	set *flag.FlagSet
+	set  *flag.FlagSet
+	name string
 }
 
 // parse goes over args: a flag is good before and after arguments and verbs, one of an outer
@@ -69,8 +71,9 @@ func (p *parser) enter(c *Command) error {
 		if err := f.Apply(set); err != nil { // an environment variable with a bad value
 			return Usagef("%w", err)
 		}
-		for _, name := range f.Names() {
-			p.flags[dashed(name)] = target{f, set}
+		names := f.Names()
+		for _, name := range names {
+			p.flags[dashed(name)] = target{f, set, names[0]}
 		}
 	}
 	p.ctx = urfave.NewContext(p.app, set, p.ctx)
@@ -151,16 +154,15 @@ func (t target) assign(name, value string) error {
 			didYouMean(value, e.Values), alternatives(e.Values))
 	}
 	text := value
-	first := t.Names()[0]
-	if list, ok := t.set.Lookup(first).Value.(*urfave.StringSlice); ok {
+	if list, ok := t.set.Lookup(t.name).Value.(*urfave.StringSlice); ok {
 		// Only its serialized form keeps a value with commas in one piece.
 		var values []string
-		if given(t.set, first) {
+		if given(t.set, t.name) {
 			values = list.Value()
 		}
 		text = urfave.NewStringSlice(append(slices.Clip(values), value)...).Serialize()
 	}
-	if err := t.set.Set(first, text); err != nil {
+	if err := t.set.Set(t.name, text); err != nil {
 		return Usagef("%s: %q%s", name, value, complaint(t.Flag, err))
 	}
 	return nil
@@ -170,8 +172,10 @@ func (t target) assign(name, value string) error {
 func (p *parser) copyToAliases() error {
 	for spelled, t := range p.flags {
 		name := strings.TrimLeft(spelled, "-")
-		first := t.set.Lookup(t.Names()[0])
-		alias := t.set.Lookup(name)
+		if name == t.name {
+			continue
+		}
+		first, alias := t.set.Lookup(t.name), t.set.Lookup(name)
 		if alias.Value == first.Value || !given(t.set, first.Name) {
 			continue
 		}
@@ -216,8 +220,10 @@ func (p *parser) check() error {
 	}
 	for _, c := range p.path {
 		for _, f := range c.Flags {
-			r, ok := f.(urfave.RequiredFlag)
-			if name := f.Names()[0]; ok && r.IsRequired() && !p.ctx.IsSet(name) {
+			if r, ok := f.(urfave.RequiredFlag); !ok || !r.IsRequired() {
+				continue
+			}
+			if name := f.Names()[0]; !p.ctx.IsSet(name) {
 				return Usagef("%s %s is missing", dashed(name), placeholder(f))
 			}
 		}
