@@ -59,7 +59,7 @@ func New(tb TB, opts Options) *Lab {
 	}
 	bridge, err := spawnBridge()
 	if err != nil {
-		l.lack("namespaces: %v", err)
+		l.lack("namespaces: %v (CAP_SYS_ADMIN is needed, or user namespaces)", err)
 	}
 	l.bridge = bridge
 	tb.Cleanup(l.close)
