@@ -23,8 +23,7 @@ type parser struct {
 	operands []string          // arguments that are neither flag nor verb
 }
 
-// target is a flag and the set that holds its value under its first name. The name is kept,
-// because urfave runs a regular expression for each name it is asked for.
+// target is a flag and the set that holds its value, under this name among others.
 type target struct {
 	Flag
 	set  *flag.FlagSet
@@ -35,12 +34,10 @@ type target struct {
 // verb also after the inner one; "--" ends flags and verbs.
 func parse(ctx context.Context, app *App, args []string) (*parser, error) {
 	p := &parser{app: app, ctx: &Context{Context: ctx}, flags: map[string]target{}}
-	err := p.enter(root(app))
+	p.enter(root(app))
+	var err error
 	for len(args) > 0 && err == nil {
 		args, err = p.next(args[0], args[1:])
-	}
-	if err == nil {
-		err = p.copyToAliases()
 	}
 	return p, err
 }
@@ -57,21 +54,19 @@ func (p *parser) next(word string, rest []string) ([]string, error) {
 		return p.short(word, rest)
 	}
 	if verb := p.ctx.Command.Command(word); verb != nil && len(p.operands) == 0 {
-		return rest, p.enter(verb)
+		p.enter(verb)
+		return rest, nil
 	}
 	p.operands = append(p.operands, word)
 	return rest, nil
 }
 
 // enter goes down to c and brings its flags in reach.
-func (p *parser) enter(c *Command) error {
+func (p *parser) enter(c *Command) {
 	set := flag.NewFlagSet(c.Name, flag.ContinueOnError)
 	set.SetOutput(io.Discard)
 	for _, f := range c.Flags {
-		if err := f.Apply(set); err != nil { // an environment variable with a bad value
-			return Usagef("%w", err)
-		}
-		names := f.Names()
+		names := define(f, set)
 		for _, name := range names {
 			p.flags[dashed(name)] = target{f, set, names[0]}
 		}
@@ -80,7 +75,6 @@ func (p *parser) enter(c *Command) error {
 	p.ctx.Command = c
 	p.set = set
 	p.path = append(p.path, c)
-	return nil
 }
 
 // long takes --name, --name=value or --name value.
@@ -164,24 +158,6 @@ func (t target) assign(name, value string) error {
 	}
 	if err := t.set.Set(t.name, text); err != nil {
 		return Usagef("%s: %q%s", name, value, complaint(t.Flag, err))
-	}
-	return nil
-}
-
-// copyToAliases gives each alias the value of its flag: most flag types hold one for each.
-func (p *parser) copyToAliases() error {
-	for spelled, t := range p.flags {
-		name := strings.TrimLeft(spelled, "-")
-		if name == t.name {
-			continue
-		}
-		first, alias := t.set.Lookup(t.name), t.set.Lookup(name)
-		if alias.Value == first.Value || !given(t.set, first.Name) {
-			continue
-		}
-		if err := t.set.Set(name, first.Value.String()); err != nil {
-			return Usagef("--%s: %w", first.Name, err)
-		}
 	}
 	return nil
 }
