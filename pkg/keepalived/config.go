@@ -138,16 +138,6 @@ func (c *Config) Instance(name string) *ConfigInstance {
 	return nil
 }
 
-// Script returns the vrrp_script of that name that keepalived uses, the first, or nil.
-func (c *Config) Script(name string) *ConfigScript {
-	for i := range c.Scripts {
-		if c.Scripts[i].Name == name {
-			return &c.Scripts[i]
-		}
-	}
-	return nil
-}
-
 // ConfigOptions is what a configuration means besides its text.
 type ConfigOptions struct {
 	Root   string              // directory that is "/" for all paths, e.g. /proc/PID/root; "" for our own

@@ -13,7 +13,7 @@ import (
 const (
 	// maxConfigSize bounds what a configuration may grow to: the bytes of its files and of
 	// every line made from variables and sequences. A real one has some 100 KiB.
-	maxConfigSize = 32 << 20
+	maxConfigSize = 16 << 20
 	// maxConfigLine is keepalived's line buffer (lib/parser.h, MAXBUF). Longer lines are cut
 	// in pieces, and a variable is not expanded when the line would not fit any more.
 	maxConfigLine = 1024
