@@ -193,7 +193,18 @@ func ConfigHostIDs(path string) ([]string, error) {
 	for ok := true; ok; {
 		_, ok = r.next()
 	}
-	return r.hostIDs, errors.Join(r.errs...)
+	if len(r.errs) > 0 {
+		return nil, errors.Join(r.errs...)
+	}
+	var ids []string
+	seen := map[string]bool{}
+	for _, id := range r.hostIDs {
+		if !seen[id] {
+			seen[id] = true
+			ids = append(ids, id)
+		}
+	}
+	return ids, nil
 }
 
 func openConfig(name string, opt ConfigOptions) (*confReader, error) {

@@ -1124,6 +1124,13 @@ vrrp_instance a {%spriority 7
 	}
 }
 
+func TestConfigErrorsEnd(t *testing.T) {
+	_, err := loadFiles(conf("vrrp_instance a {\n"+strings.Repeat("state\n", 1000)), ConfigOptions{})
+	if n := strings.Count(fmt.Sprint(err), "\n") + 1; n != maxConfigErrors {
+		t.Errorf("%d errors, want %d", n, maxConfigErrors)
+	}
+}
+
 func TestConfigHostIDs(t *testing.T) {
 	got, err := ConfigHostIDs("testdata/config/2.2.7/s-conf-loghost01/keepalived.conf")
 	if want := []string{"loghost01", "loghost02"}; err != nil || !slices.Equal(got, want) {
