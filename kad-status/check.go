@@ -82,6 +82,7 @@ var prometheusStates = []keepalived.State{
 // collector reads.
 func (h *hostView) writePrometheus(w io.Writer) error {
 	m := metrics{}
+	m.add("kad_keepalived_up", "1 when a keepalived answered.", bit(h.Error == ""))
 	for _, d := range h.Keepalived {
 		base := []string{"keepalived", d.Name, "net_namespace", d.NetNamespace}
 		m.daemon(base, &d)

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"kad/pkg/keepalived"
+	"kad/pkg/vip"
 )
 
 // maxAnswer bounds what one host may print; 500 instances make about 1.5 MB.
@@ -65,15 +66,15 @@ func (r *remote) askHost(ctx context.Context, host string) (*hostView, error) {
 	cmd.Stdout, cmd.Stderr = stdout, stderr
 	err := cmd.Run()
 	switch {
-	case ctx.Err() != nil && context.Cause(ctx) == context.DeadlineExceeded:
+	case errors.Is(ctx.Err(), context.DeadlineExceeded):
 		return nil, fmt.Errorf("no answer in %v", r.Timeout)
-	case err != nil:
-		return nil, errors.New(cmp.Or(lastLine(stderr.String()), err.Error()))
+	case stdout.full:
+		return nil, fmt.Errorf("more than %d MiB of output", maxAnswer>>20)
+	case err != nil && stdout.Len() == 0:
+		return nil, errors.New(cmp.Or(strings.TrimPrefix(lastLine(stderr.String()), "kad-status: "), err.Error()))
 	}
 	var view hostView
 	switch err := json.Unmarshal(stdout.Bytes(), &view); {
-	case stdout.full:
-		return nil, fmt.Errorf("more than %d MiB of output", maxAnswer>>20)
 	case err != nil:
 		return nil, fmt.Errorf("not the output of kad-status: %s", firstBytes(stdout.Bytes()))
 	case view.Schema != schema:
@@ -153,6 +154,7 @@ func newClusterView(at time.Time, answers []answer) *clusterView {
 		}
 	}
 	for i := range c.VIPs {
+		c.VIPs[i].addStray(answers)
 		c.VIPs[i].judge(silent)
 	}
 	slices.SortStableFunc(c.VIPs, func(a, b clusterVIP) int {
@@ -182,6 +184,22 @@ func (v *clusterVIP) add(host string, r *row) {
 	}
 }
 
+// addStray adds the hosts that hold v although no keepalived answers there.
+func (v *clusterVIP) addStray(answers []answer) {
+	a, err := netip.ParseAddr(v.VIP)
+	if err != nil {
+		return
+	}
+	for _, h := range answers {
+		if h.View == nil || h.View.Error == "" {
+			continue
+		}
+		if _, held := vip.Held(h.View.Addresses, a); held {
+			v.Holders = append(v.Holders, h.Host)
+		}
+	}
+}
+
 func (v *clusterVIP) judge(silent bool) {
 	switch {
 	case len(v.Holders) > 1:
@@ -198,7 +216,7 @@ func (v *clusterVIP) judge(silent bool) {
 // wrong reports whether a VIP has not exactly one holder, or a host did not answer.
 func (c *clusterView) wrong() bool {
 	return slices.ContainsFunc(c.VIPs, func(v clusterVIP) bool { return v.Verdict != verdictOK }) ||
-		slices.ContainsFunc(c.Hosts, func(a answer) bool { return a.View == nil })
+		slices.ContainsFunc(c.Hosts, func(a answer) bool { return a.View == nil || a.View.Error != "" })
 }
 
 func (c *clusterView) write(w io.Writer, opt options) error {
@@ -235,10 +253,13 @@ func (a *answer) liveCell(v clusterVIP) cell {
 		return cell{"unreachable", yellow}
 	}
 	state, ok := v.Live[a.Host]
-	if !ok {
-		return cell{text: "-"}
+	switch {
+	case ok:
+		return liveCell(state)
+	case a.View.Error != "":
+		return cell{"no answer", red}
 	}
-	return liveCell(state)
+	return cell{text: "-"}
 }
 
 // lines lists what is wrong, for stderr: the cluster's troubles first, then each host's.
@@ -258,6 +279,9 @@ func (c *clusterView) lines() []string {
 		if a.View == nil {
 			lines = append(lines, fmt.Sprintf("%s: unreachable: %s", a.Host, a.Error))
 			continue
+		}
+		if a.View.Error != "" {
+			lines = append(lines, fmt.Sprintf("%s: %s", a.Host, a.View.Error))
 		}
 		for _, d := range a.View.Keepalived {
 			for _, p := range d.Problems {
@@ -280,12 +304,15 @@ func (c *clusterView) writeCheck(w io.Writer) int {
 	}
 	unreachable := 0
 	for _, a := range c.Hosts {
-		if a.View == nil {
+		switch {
+		case a.View == nil:
 			unreachable++
 			code = max(code, pluginWarning)
-			continue
+		case a.View.Error != "":
+			code = pluginCritical
+		default:
+			code = max(code, worst(a.View.problems()))
 		}
-		code = max(code, worst(a.View.problems()))
 	}
 	text := fmt.Sprintf("%d of %d VIPs have one holder", held, len(c.VIPs))
 	if lines := c.lines(); len(lines) > 0 {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -75,4 +76,24 @@ func sameInstances(c *keepalived.Config, dump *keepalived.Dump) bool {
 		}
 	}
 	return true
+}
+
+// unanswered is the view of a host where no keepalived could be asked. One that was
+// killed leaves its VIPs behind, which another host has taken meanwhile.
+func unanswered(host string, at time.Time, why error) *hostView {
+	h := newHostView(host, at, nil)
+	h.Error = why.Error()
+	h.Addresses, _ = vip.List("")
+	config, err := keepalived.LoadConfig(keepalived.DefaultConfig, keepalived.ConfigOptions{})
+	if err != nil {
+		return h
+	}
+	for _, in := range config.Instances {
+		for _, v := range slices.Concat(in.VIPs, in.Excluded) {
+			if _, held := vip.Held(h.Addresses, v.Prefix.Addr()); held {
+				h.Stray = append(h.Stray, v.Prefix.Addr().String())
+			}
+		}
+	}
+	return h
 }

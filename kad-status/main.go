@@ -146,9 +146,10 @@ func conflicts(c *cli.Context, hosts []string) error {
 
 func newRemote(c *cli.Context) *remote {
 	timeout := c.Duration("timeout")
+	there := (timeout / 2).String() // so that its own words about a keepalived that hangs arrive
 	return &remote{
 		Shell:   strings.Fields(c.String("rsh")),
-		Command: append(strings.Fields(c.String("remote-command")), "-o", "json", "--timeout", timeout.String()),
+		Command: append(strings.Fields(c.String("remote-command")), "-o", "json", "--timeout", there),
 		Timeout: timeout,
 	}
 }
@@ -171,10 +172,10 @@ func lookSaved(f savedFiles) (view, error) {
 
 func lookLocal(ctx context.Context, find keepalived.FindOptions, timeout time.Duration) (view, error) {
 	daemons, err := askLocal(ctx, find, timeout)
-	if len(daemons) == 0 {
-		return nil, err
-	}
 	host, _ := os.Hostname()
+	if len(daemons) == 0 {
+		return unanswered(host, time.Now(), err), err
+	}
 	return newHostView(host, time.Now(), daemons), err
 }
 
@@ -192,14 +193,14 @@ func check(c *cli.Context, look func(context.Context) (view, error)) error {
 	v, err := look(c.Context)
 	if err != nil {
 		text := strings.ReplaceAll(err.Error(), "\n", "; ")
-		return cli.Exit(writePlugin(c.App.Writer, unanswered(err), text, ""), nil)
+		return cli.Exit(writePlugin(c.App.Writer, pluginCode(err), text, ""), nil)
 	}
 	return cli.Exit(v.writeCheck(c.App.Writer), nil)
 }
 
-// unanswered is the plugin's exit code when keepalived could not be asked: it is critical
+// pluginCode is the plugin's exit code when keepalived could not be asked: it is critical
 // that none runs or answers, unknown what the others mean.
-func unanswered(err error) int {
+func pluginCode(err error) int {
 	if errors.Is(err, keepalived.ErrNotRunning) || errors.Is(err, keepalived.ErrNoAnswer) || errors.Is(err, keepalived.ErrGone) {
 		return pluginCritical
 	}

@@ -23,6 +23,11 @@ type hostView struct {
 	Host       string       `json:"host"`
 	Time       time.Time    `json:"time"`
 	Keepalived []daemonView `json:"keepalived"`
+
+	// Where no keepalived could be asked: why, and what is on the host all the same.
+	Error     string        `json:"error,omitempty"`
+	Addresses []vip.Address `json:"addresses,omitempty"`
+	Stray     []string      `json:"stray,omitempty"` // VIPs of its keepalived.conf that are among them
 }
 
 // A daemonView is one keepalived of a host.
@@ -64,6 +69,9 @@ func (h *hostView) problems() []problem {
 // lines lists problems and notes of all keepalived of the host.
 func (h *hostView) lines() []string {
 	var lines []string
+	for _, v := range h.Stray {
+		lines = append(lines, fmt.Sprintf("VIP %s is on this host, but no keepalived answers for it", v))
+	}
 	for _, d := range h.Keepalived {
 		for _, p := range d.Problems {
 			lines = append(lines, p.String())

@@ -106,6 +106,12 @@ func (h *Host) Log(p Program) string {
 	return ""
 }
 
+// PID returns the process id of a running program, as the machine has it.
+func (h *Host) PID(p Program) int {
+	h.lab.tb.Helper()
+	return h.runningDaemon(p).cmd.Process.Pid
+}
+
 func (h *Host) find(p Program) *daemon {
 	i := slices.IndexFunc(h.daemons, func(d *daemon) bool { return d.Name == p.Name })
 	if i < 0 {

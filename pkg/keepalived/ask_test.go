@@ -388,7 +388,8 @@ func TestDump(t *testing.T) {
 	}
 }
 
-func need(t *testing.T, ok bool, what string) {
+// need skips the test for a missing precondition, or fails it where KAD_REQUIRE=1.
+func need(t testing.TB, ok bool, what string) {
 	t.Helper()
 	switch {
 	case ok:

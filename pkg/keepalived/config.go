@@ -8,6 +8,9 @@ import (
 	"strconv"
 )
 
+// DefaultConfig is the file that keepalived reads without -f.
+const DefaultConfig = "/etc/keepalived/keepalived.conf"
+
 // Config is what a keepalived.conf says about VRRP: all its files joined, includes,
 // variables, host lines and sequences resolved. Passwords are never kept.
 type Config struct {

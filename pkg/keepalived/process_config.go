@@ -124,7 +124,7 @@ func (p *Process) readCommandLine() {
 	args := strings.Split(strings.TrimSuffix(string(data), "\x00"), "\x00")
 	p.options = parseOptions(args[1:])
 	p.NetNamespace = p.options["s"]
-	p.ConfigFile = cmp.Or(p.options["f"], "/etc/keepalived/keepalived.conf")
+	p.ConfigFile = cmp.Or(p.options["f"], DefaultConfig)
 	if !filepath.IsAbs(p.ConfigFile) {
 		cwd, _ := os.Readlink(p.proc.path(p.PID, "cwd"))
 		p.ConfigFile = filepath.Join("/", cwd, p.ConfigFile)
