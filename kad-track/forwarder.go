@@ -60,7 +60,7 @@ func get(conn io.ReadWriter, path string, line func(string) error) error {
 	}
 	if code != "200" {
 		answer.Scan()
-		return fmt.Errorf("%s: %s", status, answer.Text())
+		return errors.New(printable(strings.TrimSuffix(status+": "+answer.Text(), ": ")))
 	}
 	for answer.Scan() {
 		if err := line(answer.Text()); err != nil {

@@ -27,13 +27,14 @@ func kadTrack(t *testing.T, args ...string) (code int, stdout, stderr string) {
 }
 
 // expect runs kad-track and wants it to pass without a word, or to fail with the one line that
-// ends in why.
+// ends in why; of a wrong command line also with the pointer to the help.
 func expect(t *testing.T, why string, args ...string) {
 	t.Helper()
 	code, stdout, stderr := kadTrack(t, args...)
 	good := code == 0 && stderr == ""
 	if why != "" {
-		good = code == 1 && strings.HasSuffix(stderr, why+"\n") && strings.Count(stderr, "\n") == 1
+		line := strings.TrimSuffix(stderr, "Try 'kad-track --help'.\n")
+		good = code == 1 && strings.HasSuffix(line, why+"\n") && strings.Count(line, "\n") == 1
 	}
 	if !good || stdout != "" {
 		t.Errorf("kad-track %q\ngot  %d, stdout %q, stderr %q\nwant %q", args, code, stdout, stderr, why)
