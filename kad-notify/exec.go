@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -79,22 +78,23 @@ func (a *execAction) run(ctx context.Context, n *notifier, c *change) error {
 	return fmt.Errorf("%s: %w", a.Command[0], err)
 }
 
-// head is a writer that keeps the beginning of what is written. os/exec writes from one goroutine.
+// head is a writer that keeps the beginning of what is written. The buffer is not embedded, because its
+// ReadFrom would be, which keeps all.
 type head struct {
-	bytes.Buffer
+	kept []byte
 	lost int
 }
 
 func (h *head) Write(p []byte) (int, error) {
-	room := min(len(p), maxOutput-h.Len())
-	h.Buffer.Write(p[:room])
+	room := min(len(p), maxOutput-len(h.kept))
+	h.kept = append(h.kept, p[:room]...)
 	h.lost += len(p) - room
 	return len(p), nil
 }
 
 func (h *head) text() string {
 	if h.lost == 0 {
-		return h.String()
+		return string(h.kept)
 	}
-	return fmt.Sprintf("%s\n%d more bytes are left out\n", h, h.lost)
+	return fmt.Sprintf("%s\n%d more bytes are left out\n", h.kept, h.lost)
 }

@@ -251,6 +251,7 @@ func (n *notifier) plan(_ context.Context, e keepalived.Event) error {
 	fmt.Fprintf(&b, "journal: %s\n", message)
 	for _, h := range n.config.Hooks {
 		if h.matches(c) {
+			c.Hook = h.Name
 			fmt.Fprintf(&b, "hook %s: %s\n", h.Name, h.action.plan(c))
 		}
 	}

@@ -32,7 +32,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 func separate(args []string) []string {
 	for _, n := range []int{4, 3} {
 		i := len(args) - n
-		if i < 1 || slices.Contains(args[1:], "--") {
+		if i < 1 || slices.Contains(args[1:i], "--") {
 			continue
 		}
 		if e, err := keepalived.ParseNotifyArgs(args[i:]); err == nil && len(e.Args()) == n {

@@ -125,7 +125,7 @@ vrrp_sync_group G1 {
 }
 `
 
-// newRoom makes a room whose notify.toml is text; in it @ stands for the room's directory.
+// newRoom makes a room whose notify.toml is text; @/ in it is the room's directory.
 func newRoom(t *testing.T, text string) *room {
 	t.Helper()
 	r := &room{t: t, dir: t.TempDir(), journal: newJournald(t)}
@@ -141,7 +141,7 @@ func (r *room) path(name string) string { return filepath.Join(r.dir, name) }
 
 func (r *room) write(name, text string, perm os.FileMode) {
 	r.t.Helper()
-	text = strings.ReplaceAll(text, "@", r.dir)
+	text = strings.ReplaceAll(text, "@/", r.dir+"/")
 	if err := os.WriteFile(r.path(name), []byte(text), perm); err != nil {
 		r.t.Fatal(err)
 	}
