@@ -63,11 +63,12 @@ func rerun(m *testing.M) int {
 	return 0
 }
 
-// enterJail leaves the process with an empty /run and one interface that is up.
+// enterJail leaves the process with an empty /run and /var/lib and one interface that is up.
 func enterJail() error {
 	for _, step := range [][]string{
 		{"mount", "--make-rprivate", "/"},
 		{"mount", "-t", "tmpfs", "tmpfs", "/run"},
+		{"mount", "-t", "tmpfs", "tmpfs", "/var/lib"},
 		{"mkdir", "-p", "/run/systemd/journal", "/run/test"},
 		{"ip", "link", "set", "lo", "up"},
 		{"ip", "link", "add", "eth0", "type", "veth", "peer", "name", "peer0"},

@@ -121,6 +121,9 @@ func (n *notifier) states(ctx context.Context) (map[string]keepalived.Instance, 
 	all := map[string]keepalived.Instance{}
 	for _, p := range procs {
 		dump, dumpErr := p.Dump(ctx)
+		if errors.Is(dumpErr, keepalived.ErrNoVRRP) {
+			continue
+		}
 		if dumpErr != nil {
 			err = errors.Join(err, dumpErr)
 			continue
