@@ -1,16 +1,12 @@
 package keepalived
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"hash/fnv"
-	"io"
 	"os"
-	"path"
 	"strconv"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -20,6 +16,10 @@ import (
 // when keepalived has closed the new and complete file. A bad dump, or none after half of
 // the time, is asked for once more. The error has one of the reasons above, or is that of
 // a cancelled ctx.
+//
+// The file is looked at in short intervals. inotify would tell as much, but to close it
+// takes the kernel 6 to 15 ms (fsnotify_wait_marks_destroyed), also when a process ends:
+// several times what the dump takes.
 func (p *Process) Dump(ctx context.Context) (*Dump, error) {
 	switch {
 	case p.denied != nil:
@@ -42,12 +42,7 @@ func (p *Process) Dump(ctx context.Context) (*Dump, error) {
 		return nil, err
 	}
 	defer a.lock(ctx)()
-	w, err := newWaiter(a.pidfd, a.places, a.loaded != "")
-	if err != nil {
-		return nil, err
-	}
-	defer w.close()
-	return a.twice(ctx, w)
+	return a.twice(ctx)
 }
 
 // ask is one request for a dump.
@@ -57,6 +52,8 @@ type ask struct {
 	pidfd  int           // of VRRP
 	uid    uint32        // of VRRP, the owner of its dump
 	places []*dumpPlace
+	again  bool   // the second signal has been sent
+	hint   string // why there may be no answer
 }
 
 // identify takes hold of the process before it looks at it, so that what it has looked at
@@ -79,8 +76,57 @@ func (a *ask) identify() (err error) {
 	return nil
 }
 
-func (a *ask) gone() error {
-	return because(ErrGone, "keepalived %d has ended: it was stopped, or is restarting", a.VRRP)
+// twice signals, waits, and does so again if it has to.
+func (a *ask) twice(ctx context.Context) (*Dump, error) {
+	half, cancel := context.WithTimeout(ctx, patience(ctx))
+	defer cancel()
+	dump, err := a.once(half)
+	if err == nil || errors.Is(err, ErrGone) || ctx.Err() != nil {
+		return dump, err
+	}
+	a.again = true
+	dump, err2 := a.once(ctx)
+	if errors.Is(err2, ErrNoAnswer) && errors.Is(err, ErrBadDump) {
+		return nil, err
+	}
+	return dump, err2
+}
+
+// patience is how long the first answer may take: half of the time that there is.
+func patience(ctx context.Context) time.Duration {
+	if deadline, ok := ctx.Deadline(); ok {
+		return time.Until(deadline) / 2
+	}
+	return time.Second
+}
+
+func (a *ask) once(ctx context.Context) (*Dump, error) {
+	for _, place := range a.places {
+		if err := a.remember(ctx, place); err != nil {
+			return nil, err
+		}
+	}
+	if err := a.signal(); err != nil {
+		return nil, err
+	}
+	for start := time.Now(); ; {
+		for _, place := range a.places {
+			dump, err := a.look(place)
+			if err != nil {
+				return nil, err
+			}
+			if dump != nil && a.ends(0) {
+				return nil, a.gone()
+			}
+			if dump != nil {
+				return dump, nil
+			}
+		}
+		pause := min(max(time.Since(start)/16, 200*time.Microsecond), 10*time.Millisecond)
+		if err := a.sleep(ctx, pause); err != nil {
+			return nil, err
+		}
+	}
 }
 
 func (a *ask) signal() error {
@@ -93,190 +139,67 @@ func (a *ask) signal() error {
 	return nil
 }
 
-// twice signals, waits, and does so again if it has to.
-func (a *ask) twice(ctx context.Context, w *waiter) (*Dump, error) {
-	half, cancel := context.WithTimeout(ctx, a.patience(ctx))
-	defer cancel()
-	w.begin()
-	dump, err := a.once(half, w)
-	if err == nil && a.isOurs(dump) || errors.Is(err, ErrGone) || ctx.Err() != nil {
-		return dump, err
+// sleep returns an error when VRRP or ctx has ended.
+func (a *ask) sleep(ctx context.Context, pause time.Duration) error {
+	deadline, limited := ctx.Deadline()
+	if limited {
+		pause = max(0, min(pause, time.Until(deadline)))
 	}
-	if !errors.Is(err, ErrNoAnswer) { // a dump that has begun since the first signal will do
-		w.begin()
-	}
-	dump, again := a.once(ctx, w)
-	if errors.Is(again, ErrNoAnswer) && errors.Is(err, ErrBadDump) {
-		return nil, err
-	}
-	return dump, again
-}
-
-// patience is how long the first answer may take: half of the time that there is.
-func (a *ask) patience(ctx context.Context) time.Duration {
-	if deadline, ok := ctx.Deadline(); ok {
-		return time.Until(deadline) / 2
-	}
-	return time.Second
-}
-
-func (a *ask) once(ctx context.Context, w *waiter) (*Dump, error) {
-	if err := a.signal(); err != nil {
-		return nil, err
-	}
-	place, data, err := w.next(ctx, a.uid)
 	switch {
-	case errors.Is(err, errEnded):
-		return nil, a.gone()
-	case errors.Is(err, context.DeadlineExceeded):
-		return nil, a.noAnswer()
-	case place == nil:
-		return nil, err
-	case err != nil:
-		return nil, a.bad(place, err)
+	case a.ends(pause):
+		return a.gone()
+	case errors.Is(ctx.Err(), context.Canceled):
+		return ctx.Err()
+	case limited && time.Until(deadline) <= 0:
+		return a.noAnswer()
 	}
-	dump, err := ParseDump(data)
-	if err != nil {
-		if syntax := (*SyntaxError)(nil); errors.As(err, &syntax) {
-			syntax.File = place.path()
-		}
-		return nil, because(ErrBadDump, "keepalived %d: dump %w", a.VRRP, err)
-	}
-	return dump, nil
+	return nil
 }
 
-// isOurs tells our dump from that of another keepalived that writes to the same file, if
-// we know who we are.
-func (a *ask) isOurs(d *Dump) bool {
-	return !a.known || d.InstanceName == a.Name && d.NetworkNamespace == a.NetNamespace
+// ends reports whether VRRP has ended, or does so while it waits.
+func (a *ask) ends(wait time.Duration) bool {
+	timeout := unix.NsecToTimespec(wait.Nanoseconds())
+	fds := []unix.PollFd{{Fd: int32(a.pidfd), Events: unix.POLLIN}}
+	unix.Ppoll(fds, &timeout, nil)
+	return fds[0].Revents != 0
+}
+
+func (a *ask) gone() error {
+	return because(ErrGone, "keepalived %d has ended: it was stopped, or is restarting", a.VRRP)
 }
 
 func (a *ask) bad(place *dumpPlace, err error) error {
+	if syntax := (*SyntaxError)(nil); errors.As(err, &syntax) {
+		syntax.File = place.path()
+		return because(ErrBadDump, "keepalived %d: dump %w", a.VRRP, err)
+	}
 	return because(ErrBadDump, "keepalived %d: dump %s: %w", a.VRRP, place.path(), err)
 }
 
 // noAnswer says why none came, as far as can be seen.
 func (a *ask) noAnswer() error {
 	for _, place := range a.places {
-		_, err := place.read(a.uid)
+		f, _, err := place.open(a.uid)
 		switch {
-		case err != nil && !errors.Is(err, unix.ENOENT): // also of an old one that keepalived cannot replace
+		case errors.Is(err, unix.ENOENT):
+			continue
+		case err != nil: // perhaps that of an old file that keepalived cannot replace
 			return a.bad(place, err)
-		case place.begun:
+		}
+		f.Close()
+		if place.begun {
 			return because(ErrNoAnswer, "keepalived %d began its dump %s but did not finish it within %v", a.VRRP, place.path(), a.limit)
 		}
 	}
-	hint := ""
 	if s, err := a.proc.stat(a.VRRP); err == nil && s.state == 'T' {
-		hint = ": the process is stopped (SIGSTOP)"
+		a.hint = ": the process is stopped (SIGSTOP)"
 	}
-	return because(ErrNoAnswer, "keepalived %d wrote no dump %s within %v%s", a.VRRP, a.places[0].path(), a.limit, hint)
+	return because(ErrNoAnswer, "keepalived %d wrote no dump %s within %v%s", a.VRRP, a.places[0].path(), a.limit, a.hint)
 }
 
-// dumpPlace is a file that may become the dump.
-type dumpPlace struct {
-	dir  string // as keepalived names it
-	fd   int    // of dir
-	name string // of the file
-
-	placeEvents
-}
-
-func (d *dumpPlace) path() string { return path.Join(d.dir, d.name) }
-
-// openPlaces opens the directories in which keepalived may write its dump
-// (core/global_data.c open_dump_file, lib/utils.c set_tmp_dir), as keepalived sees them.
-func (a *ask) openPlaces() error {
-	root, err := unix.Open(a.proc.path(a.VRRP, "root"), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return because(ErrPermission, "keepalived %d: its root directory: %w, asking it for a dump needs root", a.VRRP, err)
-	}
-	defer unix.Close(root)
-	dirs, name := a.dumpFile()
-	for _, dir := range dirs {
-		var fd int
-		fd, err = unix.Openat2(root, dir, &unix.OpenHow{Flags: unix.O_PATH | unix.O_DIRECTORY | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT})
-		if err == nil {
-			a.places = append(a.places, &dumpPlace{dir: dir, fd: fd, name: name})
-		}
-	}
-	if len(a.places) == 0 {
-		return because(ErrNoAnswer, "keepalived %d: cannot write its dump to %s: %w", a.VRRP, dirs[0], err)
-	}
-	return nil
-}
-
-func (a *ask) closePlaces() {
-	for _, place := range a.places {
-		unix.Close(place.fd)
-	}
-}
-
-// dumpFile returns the directories that keepalived may use, by its version and how it was
-// built, and the file's name. Without a configuration it is the default.
-func (a *ask) dumpFile() (dirs []string, name string) {
-	c, _, err := a.Config()
-	if err != nil {
-		c = new(Config)
-	}
-	dir, file := path.Split(c.StateDumpFile)
-	if file == "" {
-		file = "keepalived.data"
-	}
-	if c.DataUseInstance {
-		ext := path.Ext(file)
-		file = strings.TrimSuffix(file, ext) + instanceSuffix(a.NetNamespace, a.Name) + ext
-	}
-	if path.IsAbs(dir) {
-		return []string{dir}, file
-	}
-	if tmp := a.env("TMPDIR"); path.IsAbs(tmp) { // >= 2.2.5
-		dirs = append(dirs, tmp)
-	}
-	return append(dirs, "/tmp", "/run/keepalived"), file // --with-tmp-dir= is /tmp by default
-}
-
-func instanceSuffix(namespace, instance string) string {
-	switch {
-	case namespace == "" && instance == "":
-		return ""
-	case namespace == "" || instance == "":
-		return "." + namespace + instance
-	}
-	return "." + namespace + "_" + instance
-}
-
-// read returns the whole dump; uid must own it.
-func (d *dumpPlace) read(uid uint32) ([]byte, error) {
-	fd, err := unix.Openat(d.fd, d.name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
-	if errors.Is(err, unix.ELOOP) {
-		return nil, errors.New("is a symbolic link, keepalived writes a file")
-	}
-	if err != nil {
-		return nil, err
-	}
-	f := os.NewFile(uintptr(fd), d.path())
-	defer f.Close()
-	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err != nil {
-		return nil, err
-	}
-	switch {
-	case st.Mode&unix.S_IFMT != unix.S_IFREG:
-		return nil, errors.New("is not a file")
-	case st.Uid != uid:
-		return nil, fmt.Errorf("belongs to uid %d, not to keepalived's uid %d", st.Uid, uid)
-	case st.Size > MaxDump:
-		return nil, fmt.Errorf("%d bytes are more than the %d of the largest dump", st.Size, MaxDump)
-	}
-	data := bytes.NewBuffer(make([]byte, 0, st.Size+bytes.MinRead))
-	_, err = data.ReadFrom(io.LimitReader(f, MaxDump+1))
-	return data.Bytes(), err
-}
-
-// askLock is shared by all of our readers, and by root only: a place in it is locked for
-// each dump, so that none reads while another's dump is being written over it, as before
-// keepalived 2.0.9.
+// askLock is for root only. A byte of it is locked for each dump, so that of our readers
+// none reads a dump while another one's is being written over it, as before keepalived
+// 2.0.9, and so that two keepalived with the same file are asked one after the other.
 const askLock = "/run/kad-ask.lock"
 
 // lock waits for other readers of the same dump, and returns what lets the next one in.
@@ -287,20 +210,15 @@ func (a *ask) lock(ctx context.Context) (unlock func()) {
 		return func() {}
 	}
 	var dir unix.Stat_t
-	unix.Fstat(a.places[0].fd, &dir)
+	unix.Fstat(a.places[0].dirFd, &dir)
 	h := fnv.New64a()
-	h.Write(strconv.AppendUint(strconv.AppendUint([]byte(a.places[0].name+"/"), dir.Dev, 10), dir.Ino, 10))
+	fmt.Fprint(h, dir.Dev, dir.Ino, a.places[0].name)
 	place := unix.Flock_t{Type: unix.F_WRLCK, Start: int64(h.Sum64() >> 2), Len: 1}
-	ctx, cancel := context.WithTimeout(ctx, a.patience(ctx)/2)
+	ctx, cancel := context.WithTimeout(ctx, patience(ctx)/2)
 	defer cancel()
-	for pause := time.Millisecond; ctx.Err() == nil; pause *= 2 {
-		if err := unix.FcntlFlock(f.Fd(), unix.F_OFD_SETLK, &place); err == nil {
-			break
-		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(pause):
+	for pause := time.Millisecond; ; pause *= 2 {
+		if unix.FcntlFlock(f.Fd(), unix.F_OFD_SETLK, &place) == nil || a.sleep(ctx, pause) != nil {
+			return func() { f.Close() }
 		}
 	}
-	return func() { f.Close() }
 }

@@ -154,7 +154,7 @@ func (proc procFS) isKeepalived(pid int) bool {
 	exe, err := os.Readlink(proc.path(pid, "exe"))
 	if errors.Is(err, fs.ErrPermission) {
 		name, _ := os.ReadFile(proc.path(pid, "comm"))
-		return strings.HasPrefix(string(name), "keepalived")
+		return string(name) == "keepalived\n" || strings.HasPrefix(string(name), "keepalived_") // process_names
 	}
 	return err == nil && filepath.Base(strings.TrimSuffix(exe, " (deleted)")) == "keepalived"
 }
