@@ -33,7 +33,7 @@ func fifoVerb() *cli.Command {
 		Name: "fifo", Usage: "handle the events of keepalived's notify FIFO, in order", ArgsUsage: "[PATH]",
 		Description: "Reads PATH (default " + defaultFIFO + "), which it makes when it is missing: run it before keepalived, as a unit, " +
 			"with notify_fifo PATH in keepalived.conf. As notify_fifo_script keepalived itself starts it and appends the path. " +
-			"It begins and ends with what the verb sync does.",
+			"When it begins and ends, and when a keepalived has ended, it does for BGP what the verb sync does.",
 		Flags: []cli.Flag{&cli.DurationFlag{Name: "stop-timeout", Value: 10 * time.Second,
 			Usage: "when told to end, handle what has been read, for at most this `TIME`"}},
 		Action: fifo,
@@ -126,10 +126,15 @@ func (n *notifier) serve(ctx context.Context, pipe *os.File, grace time.Duration
 		_ = pipe.SetReadDeadline(time.Now().Add(drainTime))
 		time.AfterFunc(grace, func() { cancel(fmt.Errorf("not done %v after kad-notify was told to end", grace)) })
 	})()
+	go n.relays.watch(ctx, q.heard, func() { q.push(keepalivedEnded) })
 	n.settle(work)
 	_, _ = daemon.SdNotify(false, daemon.SdNotifyReady)
 	for e, ok := q.pop(); ok && work.Err() == nil; e, ok = q.pop() {
-		n.inOrder(work, e)
+		if e == keepalivedEnded {
+			n.settle(work)
+		} else {
+			n.inOrder(work, e)
+		}
 	}
 	_, _ = daemon.SdNotify(false, daemon.SdNotifyStopping)
 	n.settle(context.WithoutCancel(ctx))
@@ -137,6 +142,9 @@ func (n *notifier) serve(ctx context.Context, pipe *os.File, grace time.Duration
 	<-reader
 	return readErr
 }
+
+// keepalivedEnded is in the queue when a keepalived has ended: it may have been killed, and said nothing.
+var keepalivedEnded = keepalived.Event{Kind: "ended"}
 
 // drainTime is how long after SIGTERM lines are still read: keepalived ends its reader just when it writes STOP.
 const drainTime = 100 * time.Millisecond
@@ -200,23 +208,20 @@ func (n *notifier) read(pipe *os.File, q *queue) error {
 	}
 }
 
-// parseLine reads a line, or what follows a half line in it.
+// parseLine reads a line, or what follows a half line in it: what looks like the name of an instance
+// with `INSTANCE "` inside is two lines, of which the first has lost its end.
 func (n *notifier) parseLine(line []byte) (keepalived.Event, error) {
-	e, err := keepalived.ParseNotifyLine(line)
-	if err == nil {
-		return e, nil
-	}
 	for _, kind := range []keepalived.EventKind{keepalived.InstanceEvent, keepalived.GroupEvent} {
 		i := bytes.LastIndex(line, []byte(string(kind)+` "`))
 		if i < 1 {
 			continue
 		}
-		if e, restErr := keepalived.ParseNotifyLine(line[i:]); restErr == nil {
+		if e, err := keepalived.ParseNotifyLine(line[i:]); err == nil {
 			n.complain(fmt.Errorf("half a line is left out: %s", strings.ToValidUTF8(string(line[:i]), "?")))
 			return e, nil
 		}
 	}
-	return e, err
+	return keepalived.ParseNotifyLine(line)
 }
 
 var errOverlong = fmt.Errorf("a line of more than %d bytes is left out", maxLine)
@@ -263,10 +268,12 @@ type queue struct {
 	some   *sync.Cond
 	events []keepalived.Event
 	closed bool
+
+	heard chan struct{} // has a value when events were pushed
 }
 
 func newQueue() *queue {
-	q := &queue{}
+	q := &queue{heard: make(chan struct{}, 1)}
 	q.some = sync.NewCond(&q.mu)
 	return q
 }
@@ -292,6 +299,10 @@ func (q *queue) push(e keepalived.Event) (dropped int) {
 	}
 	q.events = append(q.events, e)
 	q.some.Signal()
+	select {
+	case q.heard <- struct{}{}:
+	default:
+	}
 	return dropped
 }
 

@@ -74,6 +74,9 @@ func script(c *cli.Context) error {
 	}
 	event, err := keepalived.ParseNotifyArgs(c.Args().Slice())
 	if err != nil {
+		if slices.Contains(c.Args().Slice(), string(keepalived.InstanceEvent)) {
+			n.settle(c.Context) // it was an event: keepalived can be asked what it has led to
+		}
 		return cli.Usagef("%w%s", err, nearVerb(c))
 	}
 	if c.Bool("dry-run") {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -8,6 +9,9 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"kad/pkg/keepalived"
 	"kad/pkg/vip"
@@ -182,6 +186,48 @@ func (rs *relays) processes() ([]*keepalived.Process, error) {
 		err = fmt.Errorf("%w on this host", keepalived.ErrNotRunning)
 	}
 	return ours, err
+}
+
+// watchInterval is how long it may take until a keepalived that says nothing is noticed.
+const watchInterval = time.Second
+
+// watch calls ended each time that a VRRP process has ended, until ctx does. What comes by heard tells
+// that one has spoken: it may be gone before it was seen.
+func (rs *relays) watch(ctx context.Context, heard <-chan struct{}, ended func()) {
+	for unseen := false; ctx.Err() == nil; {
+		fds := rs.open()
+		switch {
+		case len(fds) > 0:
+			unseen = false
+			if n, _ := unix.Poll(fds, int(watchInterval.Milliseconds())); n > 0 {
+				ended()
+			}
+		case unseen:
+			unseen = false
+			ended()
+		default:
+			select {
+			case <-heard:
+				unseen = true
+			case <-time.After(watchInterval):
+			case <-ctx.Done():
+			}
+		}
+		for _, fd := range fds {
+			unix.Close(int(fd.Fd))
+		}
+	}
+}
+
+// open returns a pidfd of each VRRP process.
+func (rs *relays) open() (fds []unix.PollFd) {
+	procs, _ := rs.processes()
+	for _, p := range procs {
+		if fd, err := unix.PidfdOpen(p.VRRP, 0); err == nil {
+			fds = append(fds, unix.PollFd{Fd: int32(fd), Events: unix.POLLIN})
+		}
+	}
+	return fds
 }
 
 // held returns the addresses that are really on this host.

@@ -189,6 +189,15 @@ func TestBGP(t *testing.T) {
 			t.Errorf("code %d, announced %q", code, got)
 		}
 	})
+	t.Run("unknown state", func(t *testing.T) {
+		r.run("INSTANCE", "VI_1", "MASTER", "240")
+		if announced(t, c) == "" {
+			t.Fatal("nothing is announced")
+		}
+		if code, _, _ := r.run("INSTANCE", "VI_1", "MASTER_OF_ALL", "240"); announced(t, c) != "" || code != 2 {
+			t.Errorf("code %d, announced %q", code, announced(t, c))
+		}
+	})
 	t.Run("required hook failed", func(t *testing.T) {
 		r.run("INSTANCE", "VI_1", "MASTER", "240")
 		if announced(t, c) == "" {

@@ -136,7 +136,8 @@ func (c *Client) Server(ctx context.Context) (Server, error) {
 	return Server{r.Global.Asn, r.Global.RouterId}, nil
 }
 
-// Announce makes p the path of its address.
+// Announce makes p the path of its address, and looks whether it is there: while gobgpd applies its
+// configuration it says yes to a path and drops it.
 func (c *Client) Announce(ctx context.Context, p Path) error {
 	path, err := hostRoute(p.Addr)
 	if err != nil {
@@ -150,7 +151,13 @@ func (c *Client) Announce(ctx context.Context, p Path) error {
 	}
 	err = c.retry(ctx, func() error {
 		_, err := c.api.AddPath(ctx, &api.AddPathRequest{TableType: api.TableType_GLOBAL, Path: path}, grpc.WaitForReady(true))
-		return err
+		if err != nil {
+			return err
+		}
+		if _, ok, err := c.find(ctx, p.Addr); err != nil || ok {
+			return err
+		}
+		return errDropped
 	})
 	if err != nil {
 		return fmt.Errorf("announce %s: %w", prefix(p.Addr), err)
@@ -314,14 +321,19 @@ func (c *Client) retry(ctx context.Context, f func() error) error {
 // notStarted is what a gobgpd without an AS says (pkg/server/server.go).
 const notStarted = "bgp server hasn't started yet"
 
+var errDropped = errors.New("takes the path but does not keep it, look at its policies")
+
 func passing(err error) bool {
-	return status.Code(err) == codes.Unavailable || strings.Contains(err.Error(), notStarted)
+	return errors.Is(err, errDropped) || status.Code(err) == codes.Unavailable || strings.Contains(err.Error(), notStarted)
 }
 
 // error puts an error of gRPC into words: what the last attempt to connect met, or what gobgpd
 // answered.
 func (c *Client) error(err error) error {
 	msg := status.Convert(err).Message()
+	if errors.Is(err, errDropped) {
+		msg = errDropped.Error()
+	}
 	for _, mark := range []string{"latest balancer error: ", "last error: ", "error while dialing: ", "desc = "} {
 		if _, after, ok := strings.Cut(msg, mark); ok {
 			msg = after

@@ -229,6 +229,18 @@ func TestGobgpdWithoutAS(t *testing.T) {
 	}
 }
 
+// A policy of gobgpd may drop a path without a word.
+func TestDropped(t *testing.T) {
+	addr := freePort(t)
+	start(t, withAS+"[global.apply-policy.config]\ndefault-import-policy = \"reject-route\"\n", addr)
+	c := newClient(t, bgp.Options{Target: addr})
+	err := c.Announce(within(t, 2*time.Second), bgp.Path{Addr: vip4, NextHop: hop4})
+	want := "announce 192.0.2.10/32: gobgpd at " + addr + ": takes the path but does not keep it, look at its policies"
+	if err == nil || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
+	}
+}
+
 func TestTLS(t *testing.T) {
 	dir := t.TempDir()
 	cert, key := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
