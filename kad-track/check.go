@@ -82,7 +82,7 @@ func detached(work func() (pid int, err error)) probe {
 		case r := <-done:
 			return r.pid, r.err
 		case <-ctx.Done():
-			return 0, ctx.Err()
+			return 0, context.Cause(ctx)
 		}
 	}
 }

@@ -46,7 +46,7 @@ func checkDisk(value string, _ setting) (probe, error) {
 		}
 		free, least := s.Bavail*uint64(s.Bsize), minimum
 		if percent {
-			least = s.Blocks / 100 * uint64(s.Bsize) * minimum
+			least = s.Blocks * uint64(s.Bsize) / 100 * minimum
 		}
 		switch {
 		case s.Flags&unix.ST_RDONLY != 0:

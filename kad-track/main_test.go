@@ -16,6 +16,29 @@ import (
 
 var update = flag.Bool("update", false, "rewrite README.md's options")
 
+// TestMain is kad-track itself when a test runs it as a process.
+func TestMain(m *testing.M) {
+	if os.Getenv("KAD_TRACK_TEST_AS_TOOL") != "" {
+		main()
+	}
+	os.Exit(m.Run())
+}
+
+// asTool returns kad-track as a command of its own.
+func asTool(t testing.TB, args ...string) *exec.Cmd {
+	t.Helper()
+	cmd := exec.Command(os.Args[0], args...)
+	cmd.Args[0] = "kad-track"
+	cmd.Env = append(os.Environ(), "KAD_TRACK_TEST_AS_TOOL=1")
+	t.Cleanup(func() {
+		if cmd.Process != nil && cmd.ProcessState == nil {
+			cmd.Process.Kill()
+			cmd.Wait()
+		}
+	})
+	return cmd
+}
+
 func TestFace(t *testing.T) { clitest.Face(t, newApp, *update) }
 
 // kadTrack runs kad-track in this process and returns its exit code and stderr.

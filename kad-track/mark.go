@@ -101,7 +101,7 @@ func (t *tail) await(ctx context.Context, mark string) error {
 		}
 		select {
 		case <-ctx.Done():
-			return ctx.Err()
+			return context.Cause(ctx)
 		case <-tick.C:
 		}
 	}

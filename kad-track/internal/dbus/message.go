@@ -123,7 +123,10 @@ func readMessage(r io.Reader) (*Message, error) {
 		return nil, err
 	}
 	m := &Message{kind: head[1], body: rest[padded:], order: order}
-	return m, m.parseFields(rest[:fieldsLen])
+	if err := m.parseFields(rest[:fieldsLen]); err != nil {
+		return nil, err
+	}
+	return m, nil
 }
 
 func readFull(r io.Reader, b []byte) error {
