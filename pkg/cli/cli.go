@@ -9,7 +9,8 @@
 //
 // Of App are used Name, Usage, UsageText, ArgsUsage, Description, Flags, Commands and Action,
 // of Command the same with Subcommands, Aliases and Hidden. An App or Command with an empty
-// ArgsUsage takes no arguments. The first word in backquotes in a flag's Usage names its value.
+// ArgsUsage takes no arguments. Of flags are used Name, Aliases, Usage, Value, Category, Hidden
+// and Required. The first word in backquotes in a flag's Usage names its value.
 package cli
 
 import (

@@ -174,7 +174,7 @@ func placeholder(f Flag) string {
 	return "VALUE"
 }
 
-// flagText returns the usage of a flag with its default and environment variables.
+// flagText returns the usage of a flag with its default.
 func flagText(f Flag) string {
 	d, ok := f.(urfave.DocGenerationFlag)
 	if !ok {
@@ -183,9 +183,6 @@ func flagText(f Flag) string {
 	text := strings.ReplaceAll(d.GetUsage(), "`", "")
 	if def := defaultText(d); def != "" {
 		text += " (default " + def + ")"
-	}
-	for _, name := range d.GetEnvVars() {
-		text += " [$" + name + "]"
 	}
 	return text
 }

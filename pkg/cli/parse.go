@@ -23,22 +23,21 @@ type parser struct {
 	operands []string          // arguments that are neither flag nor verb
 }
 
-// target is a flag and the set that holds its value.
+// target is a flag and the set that holds its value, under this name among others.
 type target struct {
 	Flag
-	set *flag.FlagSet
+	set  *flag.FlagSet
+	name string
 }
 
 // parse goes over args: a flag is good before and after arguments and verbs, one of an outer
 // verb also after the inner one; "--" ends flags and verbs.
 func parse(ctx context.Context, app *App, args []string) (*parser, error) {
 	p := &parser{app: app, ctx: &Context{Context: ctx}, flags: map[string]target{}}
-	err := p.enter(root(app))
+	p.enter(root(app))
+	var err error
 	for len(args) > 0 && err == nil {
 		args, err = p.next(args[0], args[1:])
-	}
-	if err == nil {
-		err = p.copyToAliases()
 	}
 	return p, err
 }
@@ -55,29 +54,27 @@ func (p *parser) next(word string, rest []string) ([]string, error) {
 		return p.short(word, rest)
 	}
 	if verb := p.ctx.Command.Command(word); verb != nil && len(p.operands) == 0 {
-		return rest, p.enter(verb)
+		p.enter(verb)
+		return rest, nil
 	}
 	p.operands = append(p.operands, word)
 	return rest, nil
 }
 
 // enter goes down to c and brings its flags in reach.
-func (p *parser) enter(c *Command) error {
+func (p *parser) enter(c *Command) {
 	set := flag.NewFlagSet(c.Name, flag.ContinueOnError)
 	set.SetOutput(io.Discard)
 	for _, f := range c.Flags {
-		if err := f.Apply(set); err != nil { // an environment variable with a bad value
-			return Usagef("%w", err)
-		}
-		for _, name := range f.Names() {
-			p.flags[dashed(name)] = target{f, set}
+		names := define(f, set)
+		for _, name := range names {
+			p.flags[dashed(name)] = target{f, set, names[0]}
 		}
 	}
 	p.ctx = urfave.NewContext(p.app, set, p.ctx)
 	p.ctx.Command = c
 	p.set = set
 	p.path = append(p.path, c)
-	return nil
 }
 
 // long takes --name, --name=value or --name value.
@@ -151,33 +148,16 @@ func (t target) assign(name, value string) error {
 			didYouMean(value, e.Values), alternatives(e.Values))
 	}
 	text := value
-	first := t.Names()[0]
-	if list, ok := t.set.Lookup(first).Value.(*urfave.StringSlice); ok {
+	if list, ok := t.set.Lookup(t.name).Value.(*urfave.StringSlice); ok {
 		// Only its serialized form keeps a value with commas in one piece.
 		var values []string
-		if given(t.set, first) {
+		if given(t.set, t.name) {
 			values = list.Value()
 		}
 		text = urfave.NewStringSlice(append(slices.Clip(values), value)...).Serialize()
 	}
-	if err := t.set.Set(first, text); err != nil {
+	if err := t.set.Set(t.name, text); err != nil {
 		return Usagef("%s: %q%s", name, value, complaint(t.Flag, err))
-	}
-	return nil
-}
-
-// copyToAliases gives each alias the value of its flag: most flag types hold one for each.
-func (p *parser) copyToAliases() error {
-	for spelled, t := range p.flags {
-		name := strings.TrimLeft(spelled, "-")
-		first := t.set.Lookup(t.Names()[0])
-		alias := t.set.Lookup(name)
-		if alias.Value == first.Value || !given(t.set, first.Name) {
-			continue
-		}
-		if err := t.set.Set(name, first.Value.String()); err != nil {
-			return Usagef("--%s: %w", first.Name, err)
-		}
 	}
 	return nil
 }
@@ -216,8 +196,10 @@ func (p *parser) check() error {
 	}
 	for _, c := range p.path {
 		for _, f := range c.Flags {
-			r, ok := f.(urfave.RequiredFlag)
-			if name := f.Names()[0]; ok && r.IsRequired() && !p.ctx.IsSet(name) {
+			if r, ok := f.(urfave.RequiredFlag); !ok || !r.IsRequired() {
+				continue
+			}
+			if name := f.Names()[0]; !p.ctx.IsSet(name) {
 				return Usagef("%s %s is missing", dashed(name), placeholder(f))
 			}
 		}

@@ -8,6 +8,9 @@ import (
 	"strconv"
 )
 
+// DefaultConfig is the file that keepalived reads without -f.
+const DefaultConfig = "/etc/keepalived/keepalived.conf"
+
 // Config is what a keepalived.conf says about VRRP: all its files joined, includes,
 // variables, host lines and sequences resolved. Passwords are never kept.
 type Config struct {
@@ -138,16 +141,6 @@ func (c *Config) Instance(name string) *ConfigInstance {
 	return nil
 }
 
-// Script returns the vrrp_script of that name that keepalived uses, the first, or nil.
-func (c *Config) Script(name string) *ConfigScript {
-	for i := range c.Scripts {
-		if c.Scripts[i].Name == name {
-			return &c.Scripts[i]
-		}
-	}
-	return nil
-}
-
 // ConfigOptions is what a configuration means besides its text.
 type ConfigOptions struct {
 	Root   string              // directory that is "/" for all paths, e.g. /proc/PID/root; "" for our own
@@ -203,7 +196,18 @@ func ConfigHostIDs(path string) ([]string, error) {
 	for ok := true; ok; {
 		_, ok = r.next()
 	}
-	return r.hostIDs, errors.Join(r.errs...)
+	if len(r.errs) > 0 {
+		return nil, errors.Join(r.errs...)
+	}
+	var ids []string
+	seen := map[string]bool{}
+	for _, id := range r.hostIDs {
+		if !seen[id] {
+			seen[id] = true
+			ids = append(ids, id)
+		}
+	}
+	return ids, nil
 }
 
 func openConfig(name string, opt ConfigOptions) (*confReader, error) {

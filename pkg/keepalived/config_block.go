@@ -35,18 +35,36 @@ type confBuilder struct {
 
 	instances []*confInstance
 	groups    []*ConfigGroup
-	processes map[string]ConfigTrack // vrrp_track_process and bfd_instance: weights
-	bfds      map[string]ConfigTrack
-	tracker   *ConfigTrack // the one whose block it is
+	seen      map[confName]bool        // names that a second block or line may not have
+	trackers  map[confName]ConfigTrack // the trackers defined so far, with their weights
+	tracker   ConfigTrack              // the last process or BFD
+	vmacs     map[int]int              // by VRID the last number in a default VMAC name
 
 	strict     bool // vrrp_strict
 	version    int  // vrrp_version
 	vmacPrefix string
 
-	skipping int // braces open in what is skipped; confWaitBrace: it begins with the next line, if that is a brace
+	skipping int // braces open in what is skipped
 }
 
+// confWaitBrace as skipping: what is skipped begins with the next line, if that is a brace.
 const confWaitBrace = -1
+
+// A confName is a name and what it is a name of: a keyword, or one list.
+type confName struct {
+	of   any
+	name string
+}
+
+// first tells whether name is new among those of the kind, and takes it.
+func (b *confBuilder) first(of any, name string) bool {
+	key := confName{of, name}
+	if b.seen[key] {
+		return false
+	}
+	b.seen[key] = true
+	return true
+}
 
 // A confInstance is a vrrp_instance block before its defaults are applied.
 type confInstance struct {
@@ -63,10 +81,10 @@ func readConfig(r *confReader) (*Config, error) {
 	b := &confBuilder{
 		confReader: r,
 		instance:   &confInstance{}, group: &ConfigGroup{}, script: &ConfigScript{}, file: &ConfigFile{},
-		processes: map[string]ConfigTrack{}, bfds: map[string]ConfigTrack{}, tracker: &ConfigTrack{},
-		version: 2, vmacPrefix: "vrrp",
+		seen: map[confName]bool{}, trackers: map[confName]ConfigTrack{}, vmacs: map[int]int{},
+		version: 2,
 	}
-	b.block(confRoot, true, false)
+	b.block(confRoot, true)
 	if len(r.errs) > 0 {
 		return nil, errors.Join(r.errs...)
 	}
@@ -89,7 +107,7 @@ func (b *confBuilder) line() (confLine, bool) {
 
 // block reads lines up to the brace that ends the block, at the root up to the end.
 // Complete is false when the block was skipped.
-func (b *confBuilder) block(keywords map[string]confKeyword, root, needBrace bool) (complete bool) {
+func (b *confBuilder) block(keywords map[string]confKeyword, root bool) (complete bool) {
 	for {
 		l, ok := b.line()
 		if !ok {
@@ -97,42 +115,35 @@ func (b *confBuilder) block(keywords map[string]confKeyword, root, needBrace boo
 		}
 		word := l.words[0]
 		if b.skipping == confWaitBrace {
+			b.skipping = 0
 			if word == "{" {
-				b.skipping, needBrace = 1, false
+				b.skipping = 1
 				continue
 			}
-			b.skipping = 0
 		}
-		if b.skipping > 0 {
+		switch {
+		case b.skipping > 0:
 			if b.skip(l.words) && !root {
 				return false
 			}
-			continue
-		}
-		switch {
-		case word == "{" && (root || !needBrace):
-			continue
-		case word == "{":
-			needBrace = false
-			continue
+		case word == "{": // of this block, or of an unknown keyword
 		case word == "}" && !root:
 			return true
+		default:
+			b.run(keywords[word], l)
 		}
-		needBrace = false
-		k, known := keywords[word]
-		if !known {
-			continue
-		}
-		if k.skip {
-			b.skipping = confWaitBrace
-			continue
-		}
-		if k.run != nil {
-			k.run(b, l)
-		}
-		if k.sub != nil && b.block(k.sub, false, true) && k.end != nil {
-			k.end(b)
-		}
+	}
+}
+
+func (b *confBuilder) run(k confKeyword, l confLine) {
+	if k.skip {
+		b.skipping = confWaitBrace
+	}
+	if k.run != nil {
+		k.run(b, l)
+	}
+	if k.sub != nil && b.block(k.sub, false) && k.end != nil {
+		k.end(b)
 	}
 }
 
@@ -153,26 +164,14 @@ func (b *confBuilder) skip(words []string) (ended bool) {
 
 // values reads the lines of a value block.
 func (b *confBuilder) values(each func(confLine)) {
-	needBrace := true
-	for {
+	for first := true; ; first = false {
 		l, ok := b.line()
-		if !ok {
+		switch {
+		case !ok || l.words[0] == "}":
 			return
-		}
-		if needBrace && l.words[0] == "{" {
-			l.words = l.words[1:]
-		}
-		needBrace = false
-		last := len(l.words) - 1
-		closed := last >= 0 && l.words[last] == "}"
-		if closed {
-			l.words = l.words[:last]
-		}
-		if len(l.words) > 0 {
+		case first && l.words[0] == "{":
+		default:
 			each(l)
-		}
-		if closed {
-			return
 		}
 	}
 }
@@ -232,8 +231,8 @@ var confRoot = map[string]confKeyword{
 	"vrrp_script":              {run: (*confBuilder).newScript, sub: confScriptBlock, end: (*confBuilder).endScript},
 	"track_file":               {run: (*confBuilder).newFile, sub: confFileBlock, end: (*confBuilder).endFile},
 	"vrrp_track_file":          {run: (*confBuilder).newFile, sub: confFileBlock, end: (*confBuilder).endFile},
-	"vrrp_track_process":       confTracker(func(b *confBuilder) map[string]ConfigTrack { return b.processes }),
-	"bfd_instance":             confTracker(func(b *confBuilder) map[string]ConfigTrack { return b.bfds }),
+	"vrrp_track_process":       confTracker("track_process"),
+	"bfd_instance":             confTracker("track_bfd"),
 	"track_group":              {sub: map[string]confKeyword{"group": confIgnored}},
 	"garp_group":               {sub: map[string]confKeyword{"interfaces": confIgnored}},
 	"static_ipaddress":         confIgnored,
@@ -254,7 +253,7 @@ var confGlobals = map[string]confKeyword{
 	"data_use_instance":       confFlag(func(b *confBuilder, on bool) { b.config.DataUseInstance = on }),
 	"state_dump_file":         confWord(func(b *confBuilder) *string { return &b.config.StateDumpFile }),
 	"vrrp_strict":             {run: func(b *confBuilder, _ confLine) { b.strict = true }},
-	"vmac_prefix":             confWord(func(b *confBuilder) *string { return &b.vmacPrefix }),
+	"vmac_prefix":             confFirst(func(b *confBuilder) *string { return &b.vmacPrefix }),
 	"vrrp_version":            {run: func(b *confBuilder, l confLine) { b.setNumber(&b.version, l, 2, 3) }},
 	"notify_fifo":             confFIFO,
 	"notify_fifo_script":      confNotify(func(b *confBuilder) *[]ConfigNotify { return &b.config.Notify }),
@@ -302,7 +301,7 @@ func confNotify(to func(*confBuilder) *[]ConfigNotify) confKeyword {
 		if _, ok := b.param(l, 1); !ok {
 			return
 		}
-		if command, argv, words := b.command(l); argv != nil {
+		if command, argv, words := confCommand(l); argv != nil {
 			n := ConfigNotify{Keyword: l.words[0], Pos: l.pos, Command: command, Argv: argv}
 			n.User, n.Group = confUser(words, 2)
 			*list = append(*list, n)
@@ -314,9 +313,9 @@ func confHasNotify(list []ConfigNotify, keyword string) bool {
 	return slices.ContainsFunc(list, func(n ConfigNotify) bool { return n.Keyword == keyword })
 }
 
-// command reads the script of a line: its second word, split again into arguments.
+// confCommand reads the script of a line: its second word, split again into arguments.
 // argv is nil if there is none that keepalived understands.
-func (b *confBuilder) command(l confLine) (command string, argv, words []string) {
+func confCommand(l confLine) (command string, argv, words []string) {
 	words, ok := confArgs(l.text)
 	if !ok || len(words) < 2 {
 		return "", nil, nil
@@ -325,6 +324,8 @@ func (b *confBuilder) command(l confLine) (command string, argv, words []string)
 	return words[1], argv, words
 }
 
+func confReverse(l confLine, i int) bool { return i < len(l.words) && l.words[i] == "reverse" }
+
 func (b *confBuilder) newScript(l confLine) {
 	if name, ok := b.param(l, 1); ok {
 		b.script = &ConfigScript{Name: name, Pos: l.pos}
@@ -332,18 +333,19 @@ func (b *confBuilder) newScript(l confLine) {
 }
 
 func (b *confBuilder) endScript() {
-	if b.script.Argv != nil {
-		b.config.Scripts = append(b.config.Scripts, *b.script)
+	if s := b.script; s.Argv != nil {
+		b.config.Scripts = append(b.config.Scripts, *s)
+		b.defineTracker("track_script", ConfigTrack{Name: s.Name, Weight: s.Weight, Reverse: s.Reverse})
 	}
 }
 
 var confScriptBlock = map[string]confKeyword{
-	"script": {run: func(b *confBuilder, l confLine) { b.script.Command, b.script.Argv, _ = b.command(l) }},
+	"script": {run: func(b *confBuilder, l confLine) { b.script.Command, b.script.Argv, _ = confCommand(l) }},
 	"user":   {run: func(b *confBuilder, l confLine) { b.script.User, b.script.Group = confUser(l.words, 1) }},
 	"weight": {run: func(b *confBuilder, l confLine) {
 		if word, ok := b.param(l, 1); ok {
 			b.script.Weight, _ = confNumber(word, -253, 253, true) // keepalived also takes one out of range
-			b.script.Reverse = b.script.Reverse || slices.Contains(l.words[2:], "reverse")
+			b.script.Reverse = b.script.Reverse || confReverse(l, 2)
 		}
 	}},
 }
@@ -355,8 +357,9 @@ func (b *confBuilder) newFile(l confLine) {
 }
 
 func (b *confBuilder) endFile() {
-	if b.file.File != "" {
-		b.config.Files = append(b.config.Files, *b.file)
+	if f := b.file; f.File != "" {
+		b.config.Files = append(b.config.Files, *f)
+		b.defineTracker("track_file", ConfigTrack{Name: f.Name, Weight: f.Weight, Reverse: f.Reverse})
 	}
 }
 
@@ -369,32 +372,34 @@ var confFileBlock = map[string]confKeyword{
 		if n, ok := confNumber(l.words[1], -254, 254, true); ok {
 			b.file.Weight = n
 		}
-		b.file.Reverse = slices.Contains(l.words[2:], "reverse")
+		b.file.Reverse = confReverse(l, 2)
 	}},
 }
 
+// defineTracker makes a tracker known to the blocks of lines below; the first of a name counts.
+func (b *confBuilder) defineTracker(kind string, t ConfigTrack) {
+	if b.first(kind, t.Name) {
+		b.trackers[confName{kind, t.Name}] = t
+	}
+}
+
 // confTracker is a block of which we keep only that it is there, and its weight.
-func confTracker(of func(*confBuilder) map[string]ConfigTrack) confKeyword {
+func confTracker(kind string) confKeyword {
 	return confKeyword{
 		run: func(b *confBuilder, l confLine) {
-			if name, ok := b.param(l, 1); ok {
-				b.tracker = &ConfigTrack{Name: name}
-			}
+			name, _ := b.param(l, 1)
+			b.tracker = ConfigTrack{Name: name}
 		},
 		sub: map[string]confKeyword{"weight": {run: func(b *confBuilder, l confLine) {
 			b.setNumber(&b.tracker.Weight, l, -254, 254)
-			b.tracker.Reverse = len(l.words) > 2 && l.words[2] == "reverse"
+			b.tracker.Reverse = confReverse(l, 2)
 		}}},
-		end: func(b *confBuilder) {
-			if t := *b.tracker; of(b)[t.Name].Name == "" {
-				of(b)[t.Name] = t
-			}
-		},
+		end: func(b *confBuilder) { b.defineTracker(kind, b.tracker) },
 	}
 }
 
 func (b *confBuilder) newGroup(l confLine) {
-	if len(l.words) != 2 || slices.ContainsFunc(b.groups, func(g *ConfigGroup) bool { return g.Name == l.words[1] }) {
+	if len(l.words) != 2 || !b.first("vrrp_sync_group", l.words[1]) {
 		b.skipping = confWaitBrace
 		return
 	}
@@ -410,11 +415,11 @@ var confGroupBlock = map[string]confKeyword{
 		}
 		b.values(func(l confLine) { b.group.Members = append(b.group.Members, l.words...) })
 	}},
-	"track_script":    confTracks((*confBuilder).scriptTracker, func(b *confBuilder) *[]ConfigTrack { return &b.group.TrackScripts }),
-	"track_file":      confTracks((*confBuilder).fileTracker, func(b *confBuilder) *[]ConfigTrack { return &b.group.TrackFiles }),
-	"track_interface": confTracks((*confBuilder).interfaceTracker, func(b *confBuilder) *[]ConfigTrack { return &b.group.TrackInterfaces }),
-	"track_process":   confTracks((*confBuilder).processTracker, func(b *confBuilder) *[]ConfigTrack { return &b.group.TrackProcesses }),
-	"track_bfd":       confTracks((*confBuilder).bfdTracker, func(b *confBuilder) *[]ConfigTrack { return &b.group.TrackBFDs }),
+	"track_script":    confTracks("track_script", func(b *confBuilder) *[]ConfigTrack { return &b.group.TrackScripts }),
+	"track_file":      confTracks("track_file", func(b *confBuilder) *[]ConfigTrack { return &b.group.TrackFiles }),
+	"track_interface": confTracks("track_interface", func(b *confBuilder) *[]ConfigTrack { return &b.group.TrackInterfaces }),
+	"track_process":   confTracks("track_process", func(b *confBuilder) *[]ConfigTrack { return &b.group.TrackProcesses }),
+	"track_bfd":       confTracks("track_bfd", func(b *confBuilder) *[]ConfigTrack { return &b.group.TrackBFDs }),
 	"notify":          confGroupNotify,
 	"notify_master":   confGroupNotify,
 	"notify_backup":   confGroupNotify,
@@ -424,65 +429,36 @@ var confGroupBlock = map[string]confKeyword{
 
 var confGroupNotify = confNotify(func(b *confBuilder) *[]ConfigNotify { return &b.group.Notify })
 
-// confTracks is a block of lines "NAME [weight N [reverse|noreverse]]". Defaults come from the
-// tracker of that name, which must stand above.
-func confTracks(tracker func(*confBuilder, string) (ConfigTrack, bool), to func(*confBuilder) *[]ConfigTrack) confKeyword {
+// confTracks is a block of lines "NAME [weight N [reverse|noreverse]]". Defaults come from
+// the tracker of that name, which must stand above; an interface needs none.
+func confTracks(kind string, to func(*confBuilder) *[]ConfigTrack) confKeyword {
 	return confKeyword{run: func(b *confBuilder, _ confLine) {
 		b.values(func(l confLine) {
-			list := to(b)
-			name := l.words[0]
-			if slices.ContainsFunc(*list, func(t ConfigTrack) bool { return t.Name == name }) {
-				return
-			}
-			t, known := tracker(b, name)
-			t.Name, t.Pos, t.Unknown = name, l.pos, !known
 			if len(l.words) == 2 || len(l.words) > 2 && l.words[1] != "weight" {
 				return // keepalived drops the whole line
 			}
+			list := to(b)
+			if !b.first(list, l.words[0]) {
+				return
+			}
+			t, known := b.trackers[confName{kind, l.words[0]}]
+			t.Name, t.Pos, t.Unknown = l.words[0], l.pos, !known && kind != "track_interface"
 			if len(l.words) > 2 {
 				if n, ok := confNumber(l.words[2], -254, 254, true); ok {
 					t.Weight = max(-253, min(n, 253))
 				}
 			}
 			if len(l.words) > 3 {
-				t.Reverse = l.words[3] == "reverse" || t.Reverse && l.words[3] != "noreverse"
+				t.Reverse = confReverse(l, 3) || t.Reverse && l.words[3] != "noreverse"
 			}
 			*list = append(*list, t)
 		})
 	}}
 }
 
-func (b *confBuilder) scriptTracker(name string) (ConfigTrack, bool) {
-	if s := b.config.Script(name); s != nil {
-		return ConfigTrack{Weight: s.Weight, Reverse: s.Reverse}, true
-	}
-	return ConfigTrack{}, false
-}
-
-func (b *confBuilder) fileTracker(name string) (ConfigTrack, bool) {
-	for _, f := range b.config.Files {
-		if f.Name == name {
-			return ConfigTrack{Weight: f.Weight, Reverse: f.Reverse}, true
-		}
-	}
-	return ConfigTrack{}, false
-}
-
-func (b *confBuilder) interfaceTracker(string) (ConfigTrack, bool) { return ConfigTrack{}, true }
-
-func (b *confBuilder) processTracker(name string) (ConfigTrack, bool) {
-	t, ok := b.processes[name]
-	return t, ok
-}
-
-func (b *confBuilder) bfdTracker(name string) (ConfigTrack, bool) {
-	t, ok := b.bfds[name]
-	return t, ok
-}
-
 // newInstance: keepalived skips a block without a name, or with one that is taken.
 func (b *confBuilder) newInstance(l confLine) {
-	if len(l.words) != 2 || slices.ContainsFunc(b.instances, func(in *confInstance) bool { return in.Name == l.words[1] }) {
+	if len(l.words) != 2 || !b.first("vrrp_instance", l.words[1]) {
 		b.skipping = confWaitBrace
 		return
 	}
@@ -510,11 +486,11 @@ var confInstanceBlock = map[string]confKeyword{
 	"virtual_rules":              confIgnored,
 	"authentication":             {sub: confAuthentication},
 	"auth_hmac":                  {sub: map[string]confKeyword{}},
-	"track_script":               confTracks((*confBuilder).scriptTracker, func(b *confBuilder) *[]ConfigTrack { return &b.instance.TrackScripts }),
-	"track_file":                 confTracks((*confBuilder).fileTracker, func(b *confBuilder) *[]ConfigTrack { return &b.instance.TrackFiles }),
-	"track_interface":            confTracks((*confBuilder).interfaceTracker, func(b *confBuilder) *[]ConfigTrack { return &b.instance.TrackInterfaces }),
-	"track_process":              confTracks((*confBuilder).processTracker, func(b *confBuilder) *[]ConfigTrack { return &b.instance.TrackProcesses }),
-	"track_bfd":                  confTracks((*confBuilder).bfdTracker, func(b *confBuilder) *[]ConfigTrack { return &b.instance.TrackBFDs }),
+	"track_script":               confTracks("track_script", func(b *confBuilder) *[]ConfigTrack { return &b.instance.TrackScripts }),
+	"track_file":                 confTracks("track_file", func(b *confBuilder) *[]ConfigTrack { return &b.instance.TrackFiles }),
+	"track_interface":            confTracks("track_interface", func(b *confBuilder) *[]ConfigTrack { return &b.instance.TrackInterfaces }),
+	"track_process":              confTracks("track_process", func(b *confBuilder) *[]ConfigTrack { return &b.instance.TrackProcesses }),
+	"track_bfd":                  confTracks("track_bfd", func(b *confBuilder) *[]ConfigTrack { return &b.instance.TrackBFDs }),
 	"notify":                     confInstanceNotify,
 	"notify_master":              confInstanceNotify,
 	"notify_backup":              confInstanceNotify,

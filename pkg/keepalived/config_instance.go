@@ -1,6 +1,7 @@
 package keepalived
 
 import (
+	"cmp"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -186,18 +187,9 @@ func (b *confBuilder) useIPVLAN(l confLine) {
 
 func (b *confBuilder) nameVMAC(name string) {
 	in := b.instance
-	if in.VMAC == "" && name != "" && len(name) < confInterfaceSize && !strings.ContainsAny(name, "/"+confSpace) && !b.hasVMAC(name) {
+	if in.VMAC == "" && name != "" && len(name) < confInterfaceSize && !strings.ContainsAny(name, "/"+confSpace) && b.first("use_vmac", name) {
 		in.VMAC = name
 	}
-}
-
-func (b *confBuilder) hasVMAC(name string) bool {
-	for _, in := range b.instances {
-		if in.VMAC == name {
-			return true
-		}
-	}
-	return false
 }
 
 // finish applies the defaults, when all of the configuration is known (vrrp/vrrp.c,
@@ -212,10 +204,21 @@ func (b *confBuilder) finish() {
 		}
 	}
 	for _, in := range b.instances {
+		in.ownDevice(in.VIPs)
+		in.ownDevice(in.Excluded)
 		b.config.Instances = append(b.config.Instances, in.ConfigInstance)
 	}
 	for _, g := range b.groups {
 		b.config.Groups = append(b.config.Groups, *g)
+	}
+}
+
+// ownDevice: "dev" with the instance's interface means what no dev means, its VMAC if it has one.
+func (in *confInstance) ownDevice(vips []ConfigVIP) {
+	for i := range vips {
+		if vips[i].Device == in.Interface {
+			vips[i].Device = ""
+		}
 	}
 }
 
@@ -251,15 +254,16 @@ func (b *confBuilder) finishRole(in *confInstance) {
 // defaultVMAC is the first name not taken of vrrp.VRID, vrrp1.VRID, ...; for IPv6
 // vrrp6.VRID is tried as the second.
 func (b *confBuilder) defaultVMAC(in *confInstance) string {
-	vrid := "." + strconv.Itoa(in.VRID)
-	if name := b.vmacPrefix + vrid; !b.hasVMAC(name) {
+	prefix, vrid := cmp.Or(b.vmacPrefix, "vrrp"), "."+strconv.Itoa(in.VRID)
+	if name := prefix + vrid; b.first("use_vmac", name) {
 		return name
 	}
-	if name := b.vmacPrefix + "6" + vrid; in.family == 6 && !b.hasVMAC(name) {
+	if name := prefix + "6" + vrid; in.family == 6 && b.first("use_vmac", name) {
 		return name
 	}
-	for n := 1; ; n++ {
-		if name := b.vmacPrefix + strconv.Itoa(n) + vrid; !b.hasVMAC(name) {
+	for {
+		b.vmacs[in.VRID]++
+		if name := prefix + strconv.Itoa(b.vmacs[in.VRID]) + vrid; b.first("use_vmac", name) {
 			return name
 		}
 	}

@@ -6,17 +6,18 @@ import (
 	"io/fs"
 	"os"
 	"path"
-	"slices"
 	"strings"
 )
 
 const (
 	// maxConfigSize bounds what a configuration may grow to: the bytes of its files and of
 	// every line made from variables and sequences. A real one has some 100 KiB.
-	maxConfigSize = 32 << 20
+	maxConfigSize = 16 << 20
 	// maxConfigLine is keepalived's line buffer (lib/parser.h, MAXBUF). Longer lines are cut
 	// in pieces, and a variable is not expanded when the line would not fit any more.
 	maxConfigLine = 1024
+	// maxConfigErrors is how many errors are collected before reading ends.
+	maxConfigErrors = 100
 	// What a line and a file count for, besides their bytes, so that many empty ones end too.
 	configLineCost = 32
 	configFileCost = 4096
@@ -35,8 +36,8 @@ type confReader struct {
 	defs    map[string]*confDef
 	open    *confDef // the multi-line definition being read
 
-	hostIDs []string
-	size    int // against maxConfigSize
+	hostIDs []string // of all @id and @^id lines, in order
+	size    int      // against maxConfigSize
 	errs    []error
 	stopped bool // an error after which nothing can be read
 }
@@ -100,6 +101,9 @@ func (r *confReader) pos() Pos {
 
 func (r *confReader) fail(p Pos, err error, format string, args ...any) {
 	r.errs = append(r.errs, &ConfigError{p, fmt.Sprintf(format, args...), err})
+	if len(r.errs) == maxConfigErrors {
+		r.stopped = true
+	}
 }
 
 // spend counts n bytes against maxConfigSize; false means that it is reached.
@@ -245,9 +249,7 @@ func (r *confReader) hostLine(line string) string {
 		return ""
 	}
 	id, others := strings.CutPrefix(line[1:i], "^")
-	if !slices.Contains(r.hostIDs, id) {
-		r.hostIDs = append(r.hostIDs, id)
-	}
+	r.hostIDs = append(r.hostIDs, id)
 	if (id == r.opt.HostID) == others {
 		return ""
 	}

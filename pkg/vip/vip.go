@@ -17,16 +17,16 @@ import (
 
 // Address is one IPv4 or IPv6 address on an interface.
 type Address struct {
-	Addr      netip.Addr // without zone
-	Bits      int        // prefix length
-	Interface string     // kernel's name, e.g. eth0 or vrrp.51 (without "@eth0")
-	Index     int        // of Interface
-	Label     string     // IPv4 only, mostly the same as Interface, else e.g. eth0:1
-	Scope     string     // in ip(8)'s words: global, site, link, host, nowhere, or a number
+	Addr      netip.Addr `json:"address"` // without zone
+	Bits      int        `json:"prefix_length"`
+	Interface string     `json:"interface"`       // kernel's name, e.g. eth0 or vrrp.51 (without "@eth0")
+	Index     int        `json:"interface_index"` // of Interface
+	Label     string     `json:"label,omitzero"`  // IPv4 only, mostly the same as Interface, else e.g. eth0:1
+	Scope     string     `json:"scope"`           // in ip(8)'s words: global, site, link, host, nowhere, or a number
 
-	Tentative  bool // IPv6 duplicate address detection still runs (RFC 4862, section 5.4)
-	DADFailed  bool // another host has the address: the kernel does not use it
-	Deprecated bool // preferred lifetime is over; keepalived sets IPv6 VIPs of /128 so
+	Tentative  bool `json:"tentative,omitzero"`  // IPv6 duplicate address detection still runs (RFC 4862, section 5.4)
+	DADFailed  bool `json:"dadfailed,omitzero"`  // another host has the address: the kernel does not use it
+	Deprecated bool `json:"deprecated,omitzero"` // preferred lifetime is over; keepalived sets IPv6 VIPs of /128 so
 }
 
 // Held returns the entry of addrs that makes a an address of this host, its zone aside.

@@ -1,0 +1,96 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"time"
+)
+
+// dial opens the connections to the forwarder on a port, the silent ones too, and waits for it to listen.
+func dial(w workload, port int) (conns []net.Conn, err error) {
+	address := fmt.Sprintf("127.0.0.1:%d", port)
+	deadline := time.Now().Add(20 * time.Second)
+	for len(conns) < w.conns+w.idle {
+		conn, err := net.Dial("tcp", address)
+		if err != nil {
+			if time.Now().After(deadline) {
+				return conns, err
+			}
+			time.Sleep(50 * time.Millisecond)
+			continue
+		}
+		conns = append(conns, conn)
+	}
+	return conns, nil
+}
+
+// send sends count messages on each connection.
+func send(w workload, all []model, conns []net.Conn, count int, start time.Time) error {
+	if w.rate > 0 {
+		return pace(w, all, conns[:w.conns], count, start)
+	}
+	var wg sync.WaitGroup
+	errs := make([]error, w.conns)
+	for i := range errs {
+		wg.Go(func() { errs[i] = flood(all, conns[i], i, count, start) })
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+// flood sends as fast as the connection takes it.
+func flood(all []model, conn net.Conn, number, count int, start time.Time) error {
+	buf := make([]byte, 0, 64<<10)
+	due := 0
+	for i := range count {
+		if len(buf) == 0 {
+			due = int(time.Since(start) / time.Microsecond)
+		}
+		buf = appendMessage(buf, all, number, i, due)
+		if len(buf) > cap(buf)-2*maxSize || i == count-1 {
+			if _, err := conn.Write(buf); err != nil {
+				return err
+			}
+			buf = buf[:0]
+		}
+	}
+	return nil
+}
+
+func appendMessage(buf []byte, all []model, conn, number, due int) []byte {
+	m := mark{conn, number, modelAt(conn, number), due}
+	buf = append(buf, all[m.model].frame...)
+	end := len(buf)
+	if buf[end-1] == '\n' {
+		end--
+	}
+	m.put(buf[:end])
+	return buf
+}
+
+// burst is the time for which messages are sent at once, at a rate.
+const burst = 500 * time.Microsecond
+
+// pace sends at the rate of w: each half millisecond what was due in it, on one connection after the other.
+func pace(w workload, all []model, conns []net.Conn, count int, start time.Time) error {
+	each := w.rate * int(burst) / int(time.Second)
+	sent := make([]int, len(conns))
+	buf := make([]byte, 0, 64<<10)
+	for i := 0; i*each < count*len(conns); i++ {
+		conn := i % len(conns)
+		begin := time.Duration(i) * burst
+		time.Sleep(time.Until(start.Add(begin + burst)))
+		buf = buf[:0]
+		for j := 0; j < each && sent[conn] < count; j++ {
+			due := begin + time.Duration(j)*burst/time.Duration(each)
+			buf = appendMessage(buf, all, conn, sent[conn], int(due/time.Microsecond))
+			sent[conn]++
+		}
+		if _, err := conns[conn].Write(buf); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,168 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"regexp"
+	"strconv"
+	"time"
+)
+
+// models is how many messages are prepared; what is sent repeats them.
+const models = 2048
+
+// Lengths of a model with its framing.
+const minSize, meanSize, maxSize = 100, 268, 500
+
+// A model is a prepared message. What is sent has the digits of its trailer filled in.
+type model struct {
+	frame []byte // as it is sent
+	text  []byte // without framing: as it must arrive
+	to    uint8  // bit set of the destinations where it must go
+}
+
+// The trailer ends each message: connection, number on that connection, model, and when it was due, in microseconds of the run.
+const trailer = " c00000 n00000000 k0000 t0000000000"
+
+// A mark is what a trailer says.
+type mark struct{ conn, number, model, due int }
+
+// put writes the mark into the trailer at the end of text.
+func (m mark) put(text []byte) {
+	t := text[len(text)-len(trailer):]
+	digits(t[2:7], m.conn)
+	digits(t[9:17], m.number)
+	digits(t[19:23], m.model)
+	digits(t[25:35], m.due)
+}
+
+func digits(to []byte, n int) {
+	for i := len(to) - 1; i >= 0; i-- {
+		to[i] = byte('0' + n%10)
+		n /= 10
+	}
+}
+
+// markOf reads the trailer of text.
+func markOf(text []byte) (m mark, ok bool) {
+	if len(text) < len(trailer) {
+		return mark{}, false
+	}
+	t := text[len(text)-len(trailer):]
+	if t[1] != 'c' || t[8] != 'n' || t[18] != 'k' || t[24] != 't' {
+		return mark{}, false
+	}
+	m = mark{number(t[2:7]), number(t[9:17]), number(t[19:23]), number(t[25:35])}
+	return m, m.conn >= 0 && m.number >= 0 && m.model >= 0 && m.model < models && m.due >= 0
+}
+
+// number is the number that b has, with zeros before it; below zero: it is none.
+func number(b []byte) (n int) {
+	for _, c := range b {
+		if c < '0' || c > '9' {
+			return -1
+		}
+		n = n*10 + int(c-'0')
+	}
+	return n
+}
+
+// A family is a program and what it says.
+type family struct {
+	program    string
+	facilities []int
+	texts      []string
+}
+
+var families = []family{
+	{"sshd", []int{4, 10}, []string{"Accepted publickey for deploy from 192.0.2.17 port 50022 ssh2", "Failed password for invalid user admin from 198.51.100.4 port 41022 ssh2"}},
+	{"sudo", []int{10}, []string{"deploy : TTY=pts/0 ; PWD=/srv ; USER=root ; COMMAND=/usr/bin/systemctl reload nginx"}},
+	{"nginx", []int{3, 23}, []string{`192.0.2.44 - - "GET /api/v1/orders?page=3 HTTP/1.1" 200 5316 "-" "curl/8.5.0" rt=0.013`, "upstream timed out while reading response header from upstream"}},
+	{"haproxy", []int{16}, []string{"192.0.2.9:51512 front~ app/srv3 0/0/1/12/13 200 843 - - ---- 41/41/0/0/0 0/0", "Server app/srv2 is DOWN, reason: Layer4 timeout, check duration: 2001ms"}},
+	{"postfix/smtp", []int{2}, []string{"4F2A11C0: to=<ops@example.com>, relay=mx1.example.com[203.0.113.5]:25, delay=0.61, status=sent (250 2.0.0 Ok)"}},
+	{"CRON", []int{9}, []string{"(root) CMD (test -x /usr/sbin/anacron || run-parts --report /etc/cron.hourly)"}},
+	{"kernel", []int{0}, []string{"eth0: link up, 10000 Mbps, full duplex, lpa 0x45E1", "Out of memory: Killed process 2211 (java) total-vm:8123412kB"}},
+	{"systemd", []int{3}, []string{"Started Session 4411 of user deploy.", "nginx.service: Deactivated successfully."}},
+	{"orders", []int{17, 18, 20}, []string{"connect timeout to host db3 after 3000 ms, retry 2", "connection refused by port 5432 of the replica", "order 8841123 accepted in 12 ms, 3 lines, total 118.40 EUR"}},
+	{"billing", []int{19, 21, 22}, []string{"gateway unreachable, next host gw2", "invoice 2026-118823 written, timeout of the lock not reached", "retry queue is empty"}},
+}
+
+const words = " session=7f3a01 request=91b2 tenant=acme user=deploy zone=eu-1 node=r4-17 trace=00f067aa0ba902b7 bytes=18231 cache=miss attempt=1 shard=12 queue=default pool=blue build=4411 took=18ms"
+
+// newModels prepares the messages of a workload, the same ones in each run.
+func newModels(w workload) []model {
+	random := rand.New(rand.NewPCG(1, 268))
+	all := make([]model, models)
+	now := time.Now().Truncate(time.Second)
+	for i := range all {
+		all[i] = newModel(w, random, now)
+	}
+	return all
+}
+
+func newModel(w workload, random *rand.Rand, now time.Time) model {
+	f := families[random.IntN(len(families))]
+	priority := 8*f.facilities[random.IntN(len(f.facilities))] + severity(random)
+	stamp := now.Add(-time.Duration(random.IntN(3)) * time.Second) // the clocks of hosts differ
+	host := fmt.Sprintf("%s%02d.example.net", []string{"web", "db", "mail", "app"}[random.IntN(4)], random.IntN(40))
+	pid := strconv.Itoa(300 + random.IntN(30000))
+	text := []byte(fmt.Sprintf("<%d>", priority))
+	if w.counted {
+		data := []string{"-", "-", "-", `[origin ip="192.0.2.1"]`}[random.IntN(4)]
+		text = fmt.Appendf(text, "1 %s %s %s %s - %s ", stamp.UTC().Format("2006-01-02T15:04:05+00:00"), host, f.program, pid, data)
+	} else {
+		text = fmt.Appendf(text, "%s %s %s[%s]: ", stamp.Format(time.Stamp), host, f.program, pid)
+	}
+	header := len(text)
+	text = append(text, f.texts[random.IntN(len(f.texts))]...)
+	for size := sizeOf(random); len(text)+len(trailer)+1 < size; {
+		text = append(text, words[:min(len(words), size-len(text)-len(trailer)-1)]...)
+	}
+	text = append(text, trailer...)
+	m := model{text: text, to: 1}
+	if w.destinations > 1 {
+		m.to = route(priority, f.program, text[header:])
+	}
+	if w.counted {
+		m.frame = append([]byte(strconv.Itoa(len(text))+" "), text...)
+	} else {
+		m.frame = append(bytes.Clone(text), '\n')
+	}
+	return m
+}
+
+// severity is mostly info.
+func severity(random *rand.Rand) int {
+	return []int{6, 6, 6, 6, 5, 5, 4, 7, 3, 2}[random.IntN(10)]
+}
+
+// sizeOf is a length from minSize to maxSize, more often a small one. What a program says may be longer.
+func sizeOf(random *rand.Rand) int {
+	const skew = 1.62 // so that the mean is meanSize
+	return minSize + int(float64(maxSize-minSize)*math.Pow(random.Float64(), skew))
+}
+
+var unreachable = regexp.MustCompile(`(timeout|refused|unreachable).*(host|port) `)
+
+// route says where a message must go by the log paths of W3, as bits of the destinations. It is the plainest way to say so.
+func route(priority int, program string, content []byte) (to uint8) {
+	facility, severity := priority/8, priority%8
+	if facility == 4 || facility == 10 {
+		return 1 << 0
+	}
+	if severity <= 3 {
+		to |= 1 << 1
+	}
+	if program == "nginx" || program == "haproxy" {
+		to |= 1 << 2
+	}
+	if facility >= 16 && facility <= 23 && unreachable.Match(content) {
+		to |= 1 << 0
+	}
+	if to == 0 {
+		to = 1 << 3
+	}
+	return to
+}

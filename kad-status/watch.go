@@ -1,0 +1,126 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"golang.org/x/term"
+
+	"kad/pkg/cli"
+	"kad/pkg/keepalived"
+	"kad/pkg/vip"
+)
+
+const (
+	watchLeast = time.Second     // between two dumps: each costs keepalived's only thread a millisecond or more
+	watchMost  = 2 * time.Second // for what no address event tells, such as a FAULT of a BACKUP
+)
+
+// watch prints the view whenever it changes, until ctx ends. On a terminal each view
+// overwrites the one before.
+func watch(c *cli.Context, opt options, look func(context.Context) (view, error), cluster bool) error {
+	ctx, cancel := context.WithCancel(c.Context)
+	defer cancel()
+	changed := make(chan struct{}, 1)
+	if !cluster {
+		go func() {
+			// Without events the view is at most watchMost old.
+			_ = vip.Watch(ctx, "", func([]vip.Address) {
+				select {
+				case changed <- struct{}{}:
+				default:
+				}
+			})
+		}()
+	}
+	screen := newScreen(c.App.Writer)
+	for {
+		started := time.Now()
+		text, err := render(ctx, c.App.Name, opt, look)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err == nil {
+			err = screen.show(text)
+		}
+		if err != nil {
+			return err
+		}
+		if !pause(ctx, started, changed) {
+			return nil
+		}
+	}
+}
+
+// pause waits for a change and until watchLeast after started, at most watchMost. It
+// returns false when ctx ends.
+func pause(ctx context.Context, started time.Time, changed <-chan struct{}) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(time.Until(started.Add(watchMost))):
+	case <-changed:
+	}
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(time.Until(started.Add(watchLeast))):
+		return true
+	}
+}
+
+// render returns what one look shows; that keepalived does not answer is part of it.
+func render(ctx context.Context, name string, opt options, look func(context.Context) (view, error)) (string, error) {
+	var b bytes.Buffer
+	v, err := look(ctx)
+	if v != nil {
+		if err := v.write(&b, opt); err != nil {
+			return "", err
+		}
+		for _, line := range v.lines() {
+			fmt.Fprintf(&b, "%s: %s\n", name, printable(line))
+		}
+	}
+	if err != nil {
+		if errors.Is(err, keepalived.ErrPermission) {
+			return "", exitCode(err)
+		}
+		fmt.Fprintf(&b, "%s: %v\n", name, err)
+	}
+	return b.String(), nil
+}
+
+// screen writes texts that differ from the one before.
+type screen struct {
+	w        io.Writer
+	terminal bool
+	last     string
+}
+
+func newScreen(w io.Writer) *screen {
+	f, ok := w.(*os.File)
+	return &screen{w: w, terminal: ok && term.IsTerminal(int(f.Fd()))}
+}
+
+func (s *screen) show(text string) error {
+	if text == s.last {
+		return nil
+	}
+	gap := ""
+	if s.last != "" {
+		gap = "\n"
+	}
+	s.last = text
+	if s.terminal {
+		// Home, each line cleared to its end, the rest of the screen cleared.
+		text, gap = strings.ReplaceAll(text, "\n", "\x1b[K\n")+"\x1b[J", "\x1b[H\x1b[2J"
+	}
+	_, err := io.WriteString(s.w, gap+text)
+	return err
+}

@@ -1,0 +1,51 @@
+// Package dbustest starts a message bus for tests.
+package dbustest
+
+import (
+	"bufio"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// Bus starts a dbus-daemon that ends with the test, and returns its address. It skips the test
+// where there is none, or fails it where KAD_REQUIRE=1.
+func Bus(t testing.TB) (address string) {
+	t.Helper()
+	path, err := exec.LookPath("dbus-daemon")
+	if err != nil && os.Getenv("KAD_REQUIRE") == "1" {
+		t.Fatal("needs dbus-daemon")
+	}
+	if err != nil {
+		t.Skip("needs dbus-daemon")
+	}
+	dir := t.TempDir()
+	config := filepath.Join(dir, "bus.conf")
+	text := fmt.Sprintf(`<busconfig><type>system</type><listen>unix:path=%s/bus</listen><auth>EXTERNAL</auth>
+<policy context="default"><allow user="*"/><allow own="*"/><allow send_destination="*" eavesdrop="true"/><allow eavesdrop="true"/></policy></busconfig>`, dir)
+	if err := os.WriteFile(config, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(path, "--config-file="+config, "--nofork", "--print-address")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		cmd.Process.Kill()
+		cmd.Wait()
+	})
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		t.Fatalf("dbus-daemon: %v", err)
+	}
+	return strings.TrimSpace(line)
+}

@@ -1,0 +1,113 @@
+// Kad-track tells keepalived whether this host can take logs: as a track_script by its exit
+// code, or as a daemon that writes a track_file.
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"syscall"
+	"time"
+
+	"kad/pkg/cli"
+)
+
+func main() {
+	syscall.Umask(0o022) // keepalived leaves 0177 to its scripts, which no directory can be used with
+	os.Exit(run(context.Background(), os.Args, os.Stdin, os.Stdout, os.Stderr))
+}
+
+// run returns the exit code: 0 when all checks pass, else 1, also for a wrong command line.
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	if cli.Run(ctx, newApp(), args, stdin, stdout, stderr) != cli.OK {
+		return cli.Failure
+	}
+	return cli.OK
+}
+
+// newApp returns the tool with its flags and verbs.
+func newApp() *cli.App {
+	list := &checklist{}
+	flags := []cli.Flag{
+		&cli.DurationFlag{Name: "timeout", Value: 900 * time.Millisecond,
+			Usage: "fail what has not passed after this `TIME`"},
+		&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "do not say what fails"},
+		&cli.BoolFlag{Name: "explain", Usage: "print every check with its time"},
+		&cli.StringFlag{Name: "state-dir", Value: "/run/kad", Usage: "remember dropped messages in `DIR`"},
+	}
+	for i := range kinds {
+		flags = append(flags, list.flag(&kinds[i]))
+	}
+	return &cli.App{
+		Name:  "kad-track",
+		Usage: "tell keepalived whether this host can take logs",
+		Description: "All checks run side by side, and all must pass; without any, --syslog-ng is meant. " +
+			"The exit code is 0 when they do, else 1, and the first that fails is named.",
+		Flags:  flags,
+		Action: func(c *cli.Context) error { return track(c, *list) },
+	}
+}
+
+// checklist is what the command line wants checked, in its order.
+type checklist []wanted
+
+// flag returns the flag that adds checks of that kind to the list.
+func (l *checklist) flag(k *kind) cli.Flag {
+	f := cli.GenericFlag{Name: k.flag, Category: "Checks", Usage: k.usage, Value: &adder{l, k}}
+	if k.optional {
+		return &cli.OptionalFlag{GenericFlag: f}
+	}
+	return &f
+}
+
+// adder is the value of a check's flag.
+type adder struct {
+	list *checklist
+	kind *kind
+}
+
+func (a *adder) Set(value string) error {
+	*a.list = append(*a.list, wanted{a.kind, value})
+	return nil
+}
+
+func (a *adder) String() string { return "" }
+
+// track runs the checks once.
+func track(c *cli.Context, list checklist) error {
+	checks, err := build(list, c.String("state-dir"))
+	if err != nil {
+		return cli.Usagef("%w", err)
+	}
+	timeout := c.Duration("timeout")
+	if timeout <= 0 {
+		return cli.Usagef("--timeout %v: want more than 0", timeout)
+	}
+	if c.Bool("explain") {
+		return explain(c, checks, timeout)
+	}
+	err = verdict(c.Context, checks, timeout)
+	if err != nil && c.Bool("quiet") {
+		return cli.Exit(cli.Failure, nil)
+	}
+	return err
+}
+
+// explain prints a line for each check: its time, whether it passes, its name, and why not.
+func explain(c *cli.Context, checks []check, timeout time.Duration) error {
+	var failed error
+	for r := range results(c.Context, checks, timeout) {
+		word, why := "pass", ""
+		if r.err != nil {
+			failed = cli.Exit(cli.Failure, nil)
+			word, why = "FAIL", ": "+r.err.Error()
+		}
+		_, err := fmt.Fprintf(c.App.Writer, "%8.1fms  %s  %s%s\n",
+			float64(r.took)/float64(time.Millisecond), word, r.name, why)
+		if err != nil {
+			return err
+		}
+	}
+	return failed
+}
