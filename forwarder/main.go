@@ -21,7 +21,7 @@ import (
 func main() { os.Exit(run(context.Background(), os.Args, os.Stdin, os.Stdout, os.Stderr)) }
 
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	return cli.Run(ctx, app(), args, stdin, stdout, stderr)
+	return cli.Run(ctx, newApp(), args, stdin, stdout, stderr)
 }
 
 // defaultConfig is where the packages put it.
@@ -31,7 +31,7 @@ var configFlag = &cli.StringFlag{Name: "config", Aliases: []string{"c"}, Usage: 
 
 var sourceFlag = &cli.StringFlag{Name: "source", Usage: "take it for a message of the source `NAME`; without it, of the first one"}
 
-func app() *cli.App {
+func newApp() *cli.App {
 	return &cli.App{
 		Name:  "forwarder",
 		Usage: "route log messages as syslog-ng does, with failover that loses none",
