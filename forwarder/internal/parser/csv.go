@@ -65,9 +65,6 @@ const blanks = " \t"
 // column appends the first column of text and returns what follows it.
 func (c *CSV) column(dst, text []byte, last bool) (arena, rest []byte) {
 	start := len(dst)
-	if c.strip {
-		text = bytes.TrimLeft(text, blanks)
-	}
 	if last {
 		dst = append(dst, text...)
 		return c.stripped(dst, start), nil

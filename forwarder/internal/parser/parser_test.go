@@ -22,23 +22,14 @@ func message(text string) *logmsg.Message {
 }
 
 // The values of kv and json are what syslog-ng 3.38 makes of the same text.
-func TestProcess(t *testing.T) {
+func TestNamedValues(t *testing.T) {
 	kv := func(value, pair string) func() Parser {
 		return func() Parser { return &KV{Prefix: "k.", ValueSeparator: value, PairSeparator: pair} }
-	}
-	csv := func(flags ...string) func() Parser {
-		return func() Parser {
-			return &CSV{Columns: []string{"a", "b", "c"}, Prefix: "k.", Delimiters: ",", Quotes: `""''`, Flags: flags}
-		}
 	}
 	json := func() Parser { return &JSON{Prefix: "k.", KeyDelimiter: "."} }
 	marked := func() Parser { return &JSON{Prefix: "k.", Marker: "@cee:", ExtractPrefix: "a[1].b", KeyDelimiter: "."} }
 	re := func() Parser {
 		return &Regexp{Prefix: "k.", Patterns: []string{`user (?<user>\w+)`, `(?<n>\d+) errors`}}
-	}
-	inner := func() Parser { return &Syslog{Flags: []string{"syslog-protocol"}, DropInvalid: true} }
-	date := func() Parser {
-		return &Date{Format: []string{"%Y-%m-%d %H:%M:%S", "%d/%b/%Y:%H:%M:%S %z", "%b %e %H:%M", "%s", "%I:%M%p"}, TimeStamp: "stamp", Zone: option.Zone{Location: time.UTC}}
 	}
 	const pairs = "$(format-json --key k.* --rekey k.* --shift 2)"
 	for _, test := range []struct {
@@ -53,13 +44,6 @@ func TestProcess(t *testing.T) {
 		{"kv no pair", kv("=", ", "), "foo bar = =x a==b", pairs, `{"bar":"=x","a":"=b"}`},
 		{"kv escapes", kv("=", ", "), `a="x\ny\"\q" b=x\ny c="un`, pairs, `{"c":"\"un","b":"x\\ny","a":"x\ny\"\\q"}`},
 		{"kv separators", kv(":", ";"), `a:1; b:two words ;c:"x;y"`, pairs, `{"c":"x;y","b":"two words","a":"1"}`},
-		{"csv", csv("strip_whitespace"), ` a ,"b,x" , c , d`, pairs, `{"c":"c","b":"b,x","a":"a"}`},
-		{"csv too few", csv(), "a,b", pairs, `{"b":"b","a":"a"}`},
-		{"csv too few, refused", csv("drop-invalid"), "a,b", pairs, "refused"},
-		{"csv too many, refused", csv("drop-invalid"), "a,b,c,d", pairs, "refused"},
-		{"csv greedy", csv("greedy"), `a,b,c,"d"`, pairs, `{"c":"c,\"d\"","b":"b","a":"a"}`},
-		{"csv backslash", csv("escape-backslash"), `"a\"b",c\d,`, pairs, `{"b":"c\\d","a":"a\"b"}`},
-		{"csv doubled", csv("escape-double-char"), `"a""b",c,d`, pairs, `{"c":"d","b":"c","a":"a\"b"}`},
 		{"json", json, `{"s":"x","i":12,"f":1.5,"t":true,"n":null,"o":{"a":{"b":"c"}},"l":["p","q r",1]}`, pairs, `{"t":"true","s":"x","o":{"a":{"b":"c"}},"l":"p,\"q r\",1","i":"12","f":"1.500000"}`},
 		{"json lists", json, `{"a":[[1,2],null],"b":[{"x":"y/"}],"c":[]}`, pairs, `{"c":"","b":"[{\"x\":\"y\\/\"}]","a":"[[1,2],null]"}`},
 		{"json numbers", json, `{"a":12345678901234567890,"b":1e10}`, pairs, `{"b":"10000000000.000000","a":"9223372036854775807"}`},
@@ -72,15 +56,6 @@ func TestProcess(t *testing.T) {
 		{"regexp first", re, "user bob, 3 errors", pairs, `{"user":"bob"}`},
 		{"regexp second", re, "3 errors", pairs, `{"n":"3"}`},
 		{"regexp none", re, "nothing", pairs, "refused"},
-		{"syslog", inner, `<34>1 2003-10-11T22:14:15Z in su 9 ID [e@1 a="b"] text`, "$PRI $HOST $PROGRAM $PID $MSGID ${.SDATA.e@1.a} $MSG", "34 in su 9 ID b text"},
-		{"syslog keeps the host", inner, "su[9]: text", "$HOST $PROGRAM $MSG", "h su text"},
-		{"syslog refused", inner, "<34>1 nonsense", "$MSG", "refused"},
-		{"date", date, "2023-02-03 04:05:06", "$ISODATE", "2023-02-03T04:05:06+00:00"},
-		{"date zone", date, "03/Feb/2023:04:05:06 -0330", "$ISODATE", "2023-02-03T04:05:06-03:30"},
-		{"date nearest year", date, "Feb 29 01:02", "$ISODATE", "2024-02-29T01:02:00+00:00"},
-		{"date unix", date, "1700000000", "$ISODATE", "2023-11-14T22:13:20+00:00"},
-		{"date hours of 12", date, "12:30am", "$HOUR:$MIN", "00:30"},
-		{"date with more", date, "2023-02-03 04:05:06 x", "$ISODATE", "refused"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			p := test.parser()
