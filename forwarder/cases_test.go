@@ -35,22 +35,28 @@ func TestMain(m *testing.M) {
 var fixedLater = map[string]bool{"junction-filter-after": true, "if-inner-filter-fails": true, "if-filter-after": true}
 
 // TestCases converts the configuration of each case, runs it, sends the input and compares what arrives.
-func TestCases(t *testing.T) {
+func TestCases(t *testing.T) { runCases(t, nil, ourselves(t)) }
+
+// TestCasesOfSyslogNg proves the expectations on the program they come from.
+func TestCasesOfSyslogNg(t *testing.T) { runCases(t, fixedLater, syslogNg(t)) }
+
+// ourselves is forwarder, with the configuration converted.
+func ourselves(t *testing.T) program {
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	runCases(t, nil, program{
+	return program{
 		env: []string{"FORWARDER_IS_MAIN=1"},
 		convert: func(r *caseRun) []string {
 			return []string{self, "convert", r.path("syslog-ng.conf"), "-o", r.path("config.toml")}
 		},
 		start: func(r *caseRun) []string { return []string{self, "run", "--config", r.path("config.toml")} },
-	})
+	}
 }
 
-// TestCasesOfSyslogNg proves the expectations on the program they come from.
-func TestCasesOfSyslogNg(t *testing.T) {
+// syslogNg is the installed syslog-ng; without one the test is skipped.
+func syslogNg(t *testing.T) program {
 	bin, err := exec.LookPath("syslog-ng")
 	if err != nil {
 		if os.Getenv("KAD_REQUIRE") == "1" {
@@ -58,9 +64,9 @@ func TestCasesOfSyslogNg(t *testing.T) {
 		}
 		t.Skip(err)
 	}
-	runCases(t, fixedLater, program{start: func(r *caseRun) []string {
+	return program{start: func(r *caseRun) []string {
 		return []string{bin, "-F", "--no-caps", "-f", r.path("syslog-ng.conf"), "-p", r.path("run.pid"), "-R", r.path("run.persist"), "-c", r.path("run.ctl")}
-	}})
+	}}
 }
 
 // A program is what a case runs.
@@ -113,8 +119,7 @@ func runCases(t *testing.T, skip map[string]bool, p program) {
 			t.Parallel()
 			twoAtATime <- struct{}{}
 			defer func() { <-twoAtATime }()
-			r := &caseRun{t: t, source: dir, dir: t.TempDir(), ports: map[string]int{}, sinks: map[string]*sink{}, deadline: time.Now().Add(30 * time.Second)}
-			r.execute(p)
+			newRun(t, dir).execute(p)
 		})
 	}
 }
@@ -130,6 +135,12 @@ type caseRun struct {
 	kept     []net.Conn
 	deadline time.Time
 	log      string
+}
+
+func newRun(t *testing.T, source string) *caseRun {
+	return &caseRun{
+		t: t, source: source, dir: t.TempDir(), ports: map[string]int{}, sinks: map[string]*sink{}, deadline: time.Now().Add(30 * time.Second),
+	}
 }
 
 func (r *caseRun) path(name string) string { return filepath.Join(r.dir, name) }
@@ -206,7 +217,15 @@ func (r *caseRun) command(p program, argv []string) *exec.Cmd {
 	return cmd
 }
 
+// execute drives the case and compares.
 func (r *caseRun) execute(p program) {
+	if proc := r.drive(p); proc != nil {
+		r.compare(proc)
+	}
+}
+
+// drive does all that the case says but compare. It returns nil if the configuration was refused, as it should be.
+func (r *caseRun) drive(p program) *process {
 	r.prepare()
 	if p.convert != nil {
 		out, err := r.command(p, p.convert(r)).CombinedOutput()
@@ -214,7 +233,7 @@ func (r *caseRun) execute(p program) {
 			if !r.test.ExpectError {
 				r.t.Fatalf("conversion: %v\n%s", err, out)
 			}
-			return
+			return nil
 		}
 	}
 	for _, s := range r.test.Send {
@@ -232,7 +251,7 @@ func (r *caseRun) execute(p program) {
 		case <-time.After(8 * time.Second):
 			r.t.Fatal("the configuration was accepted")
 		}
-		return
+		return nil
 	}
 	r.waitReady(proc)
 	steps := slices.DeleteFunc(slices.Clone(r.test.Send), func(s step) bool { return strings.HasPrefix(s.To, "file:") && !s.After })
@@ -246,7 +265,7 @@ func (r *caseRun) execute(p program) {
 	for _, s := range r.sinks {
 		s.open()
 	}
-	r.compare(proc)
+	return proc
 }
 
 // A process is a program that runs.

@@ -1,0 +1,217 @@
+package main
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestDifferential makes up configurations and sends the same messages to syslog-ng and to forwarder with the converted
+// configuration: every destination has to get the same. It takes 20 s, or what KAD_DIFFERENTIAL says ("20m"); a seed in
+// KAD_SEED repeats a run.
+func TestDifferential(t *testing.T) {
+	theirs, ours := syslogNg(t), ourselves(t)
+	length := 20 * time.Second
+	if s := os.Getenv("KAD_DIFFERENTIAL"); s != "" {
+		var err error
+		if length, err = time.ParseDuration(s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	seed := uint64(time.Now().UnixNano())
+	if s := os.Getenv("KAD_SEED"); s != "" {
+		if _, err := fmt.Sscan(s, &seed); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for end := time.Now().Add(length); time.Now().Before(end); seed++ {
+		ok := t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			twoAtATime <- struct{}{}
+			defer func() { <-twoAtATime }()
+			g := &generator{Rand: rand.New(rand.NewPCG(seed, 0))}
+			config := g.config()
+			dir := t.TempDir()
+			for name, text := range map[string]string{"syslog-ng.conf": config, "input": g.messages(), "case.json": bothSources} {
+				if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			newRun(t, dir).record(theirs)
+			newRun(t, dir).execute(ours)
+			if t.Failed() {
+				t.Logf("the configuration was\n%s", config)
+			}
+		})
+		if !ok {
+			return // each further one would cost the time of a failure
+		}
+	}
+}
+
+const bothSources = `{"send": [{"to": "tcp:PORT1"}, {"to": "tcp:PORT2"}]}`
+
+// record makes what a program delivers the expectation of the case.
+func (r *caseRun) record(p program) {
+	r.drive(p)
+	r.untilStill(700 * time.Millisecond)
+	expect := filepath.Join(r.source, "expect")
+	if err := os.Mkdir(expect, 0o700); err != nil {
+		r.t.Fatal(err)
+	}
+	for name, text := range r.snapshot() {
+		if err := os.WriteFile(filepath.Join(expect, name), []byte(text), 0o600); err != nil {
+			r.t.Fatal(err)
+		}
+	}
+}
+
+// A generator makes up configurations: log paths of any shape, but for those where syslog-ng 3.38 has bugs that 4.1 fixed
+// (something that refuses in or behind an if or a junction).
+type generator struct {
+	*rand.Rand
+	rewrites int
+}
+
+const preamble = `@version: 3.38
+options { keep-hostname(yes); use-dns(no); chain-hostnames(no); stats-freq(0); };
+source s { network(ip("127.0.0.1") port(@@PORT1@@)); };
+source s2 { network(ip("127.0.0.1") port(@@PORT2@@) tags("two")); };
+filter f_mail { facility(mail); };
+filter f_kern { facility(kern) or level(emerg..err); };
+filter f_a { host("host-a") and not program("^b$"); };
+`
+
+var expressions = []string{
+	`facility(mail)`, `facility(auth..local3)`, `level(info, debug)`, `level(err..emerg)`, `host("host-a")`, `program("^a$")`, `not host("b$" flags(ignore-case))`,
+	`message("one|two")`, `message("TWO" flags(ignore-case))`, `match("^h" value("HOST"))`, `"$LEVEL_NUM" < "4"`, `"$PROGRAM" eq "c"`, `filter(f_a) or filter(f_kern)`,
+	`not (facility(mail) and level(info)) or program("b" type(string))`, `tags("two")`, `message('\d{2,}')`, `"${nothing}" == ""`, `host("*-c" type(glob))`,
+}
+
+func pick(g *generator, from []string) string { return from[g.IntN(len(from))] }
+
+func (g *generator) chance(percent int) bool { return g.IntN(100) < percent }
+
+func (g *generator) config() string {
+	var b strings.Builder
+	b.WriteString(preamble)
+	for i := range 6 {
+		fmt.Fprintf(&b, "destination d%d { file(\"@@DIR@@/out/d%d\" template(\"$PRI $HOST $PROGRAM $MSG\\n\")); };\n", i, i)
+	}
+	for range 2 + g.IntN(5) {
+		source := pick(g, []string{"source(s);", "source(s);", "source(s2);", "source(s); source(s2);"})
+		fmt.Fprintf(&b, "log { %s %s };\n", source, g.path(1))
+	}
+	b.WriteString("log { source(s); source(s2); filter { program(\"no such one\"); }; };\n") // opens both
+	return b.String()
+}
+
+// path is the inside of a log statement.
+func (g *generator) path(depth int) string {
+	var parts []string
+	for range g.IntN(4) {
+		parts = append(parts, g.item())
+	}
+	switch {
+	case g.chance(35):
+		parts = append(parts, g.branches())
+		for range g.IntN(4) {
+			parts = append(parts, g.harmless())
+		}
+	case depth < 4 && g.chance(60/depth):
+		for range 1 + g.IntN(3) {
+			parts = append(parts, "log { "+g.path(depth+1)+" };")
+		}
+	case g.chance(80):
+		parts = append(parts, g.destination())
+	}
+	return strings.Join(append(parts, g.flags(depth == 1)), " ")
+}
+
+// item may refuse a message.
+func (g *generator) item() string {
+	switch g.IntN(8) {
+	case 0, 1:
+		return "filter(" + pick(g, []string{"f_mail", "f_kern", "f_a"}) + ");"
+	case 2, 3:
+		return "filter { " + pick(g, expressions) + "; };"
+	case 4:
+		return pick(g, []string{
+			`parser { csv-parser(columns("c1", "c2", "c3") delimiters(" ") flags(drop-invalid)); };`, `parser { kv-parser(prefix("k.")); };`,
+			`parser { json-parser(prefix("j.")); };`, `parser { regexp-parser(patterns("(?<word>[a-z]+)")); };`,
+		})
+	}
+	return g.harmless()
+}
+
+// harmless lets every message through.
+func (g *generator) harmless() string {
+	if g.chance(40) {
+		return g.destination()
+	}
+	g.rewrites++
+	return "rewrite { " + pick(g, []string{
+		fmt.Sprintf(`set("$MSG+%d" value("MESSAGE"));`, g.rewrites), `subst("o" "0" value("MESSAGE") flags(global));`, `set("x$HOST" value("HOST"));`,
+		`set-severity("crit");`, `set-facility("mail");`, fmt.Sprintf(`set("a" value("PROGRAM") condition(%s));`, pick(g, expressions)),
+	}) + " };"
+}
+
+func (g *generator) destination() string { return fmt.Sprintf("destination(d%d);", g.IntN(6)) }
+
+// branches is a junction or an if.
+func (g *generator) branches() string {
+	plain := func() string {
+		var parts []string
+		for range g.IntN(3) {
+			parts = append(parts, g.harmless())
+		}
+		return strings.Join(parts, " ")
+	}
+	if g.chance(50) {
+		var channels []string
+		for range 1 + g.IntN(3) {
+			channels = append(channels, "channel { "+g.item()+" "+plain()+" "+g.flags(false)+" };")
+		}
+		return "junction { " + strings.Join(channels, " ") + " };"
+	}
+	text := "if (" + pick(g, expressions) + ") { " + plain() + " }"
+	if g.chance(40) {
+		text += " elif (" + pick(g, expressions) + ") { " + plain() + " }"
+	}
+	if g.chance(60) {
+		text += " else { " + plain() + " }"
+	}
+	return text + ";"
+}
+
+func (g *generator) flags(top bool) string {
+	var flags []string
+	for _, f := range []struct {
+		name    string
+		percent int
+	}{{"final", 30}, {"fallback", 25}, {"drop-unmatched", 12}, {"flow-control", 10}} {
+		if g.chance(f.percent) {
+			flags = append(flags, f.name)
+		}
+	}
+	if top && g.chance(10) {
+		flags = append(flags, "catchall")
+	}
+	if flags == nil {
+		return ""
+	}
+	return "flags(" + strings.Join(flags, pick(g, []string{", ", " ", ","})) + ");"
+}
+
+// messages are what every configuration gets.
+func (g *generator) messages() string {
+	var b strings.Builder
+	for range 12 {
+		text := pick(g, []string{"one", "two 22", "TWO x y", `{"a":"b"}`, "k=v o=1", "", "caf\xc3\xa9"})
+		fmt.Fprintf(&b, "<%d>Oct 11 22:14:15 %s %s: %s\n", g.IntN(192), pick(g, []string{"host-a", "host-B", "c-c"}), pick(g, []string{"a", "b", "c[1]"}), text)
+	}
+	return b.String()
+}
