@@ -7,24 +7,38 @@ import (
 
 // LookupOwner finds the numbers of a user and a group, -1 for one that is not named.
 func LookupOwner(owner, group string) (uid, gid int, err error) {
-	uid, gid = -1, -1
-	if owner != "" {
-		if uid, err = strconv.Atoi(owner); err != nil {
-			u, err := user.Lookup(owner)
-			if err != nil {
-				return 0, 0, Errorf("owner", "%w", err)
-			}
-			uid, _ = strconv.Atoi(u.Uid)
+	if uid, err = lookupID(owner, func(name string) (string, error) {
+		u, err := user.Lookup(name)
+		if err != nil {
+			return "", err
 		}
+		return u.Uid, nil
+	}); err != nil {
+		return 0, 0, Errorf("owner", "%w", err)
 	}
-	if group != "" {
-		if gid, err = strconv.Atoi(group); err != nil {
-			g, err := user.LookupGroup(group)
-			if err != nil {
-				return 0, 0, Errorf("group", "%w", err)
-			}
-			gid, _ = strconv.Atoi(g.Gid)
+	if gid, err = lookupID(group, func(name string) (string, error) {
+		g, err := user.LookupGroup(name)
+		if err != nil {
+			return "", err
 		}
+		return g.Gid, nil
+	}); err != nil {
+		return 0, 0, Errorf("group", "%w", err)
 	}
 	return uid, gid, nil
+}
+
+// lookupID is the number that name is, or that lookup finds for it.
+func lookupID(name string, lookup func(name string) (string, error)) (int, error) {
+	if name == "" {
+		return -1, nil
+	}
+	if id, err := strconv.ParseUint(name, 10, 31); err == nil {
+		return int(id), nil
+	}
+	id, err := lookup(name)
+	if err != nil {
+		return 0, err
+	}
+	return strconv.Atoi(id)
 }

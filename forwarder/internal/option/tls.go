@@ -18,25 +18,33 @@ func TLSVersion(name string) (uint16, error) {
 	return 0, Errorf("tls.min_version", "version %q is not known, want 1.2 or 1.3", name)
 }
 
-// LoadCAs reads certificates from a file and from the files of a directory; nil if both are empty.
+// LoadCAs reads certificates from a file, or else from the files of a directory; nil if both are empty.
 func LoadCAs(file, dir string) (*x509.CertPool, error) {
-	if file == "" && dir == "" {
-		return nil, nil
-	}
 	pool := x509.NewCertPool()
-	key, files := "tls.ca_file", []string{file}
-	if file == "" {
-		key = "tls.ca_dir"
-		files, _ = filepath.Glob(filepath.Join(dir, "*")) // the pattern is good
-	}
-	for _, name := range files {
-		pem, err := os.ReadFile(name)
+	switch {
+	case file != "":
+		pem, err := os.ReadFile(file)
 		if err != nil {
-			return nil, Errorf(key, "%w", err)
+			return nil, Errorf("tls.ca_file", "%w", err)
 		}
-		if !pool.AppendCertsFromPEM(pem) && file != "" {
-			return nil, Errorf(key, "%s has no certificate", name)
+		if !pool.AppendCertsFromPEM(pem) {
+			return nil, Errorf("tls.ca_file", "%s has no certificate", file)
 		}
+	case dir != "":
+		entries, err := os.ReadDir(dir)
+		if err != nil {
+			return nil, Errorf("tls.ca_dir", "%w", err)
+		}
+		found := false
+		for _, entry := range entries {
+			pem, err := os.ReadFile(filepath.Join(dir, entry.Name()))
+			found = err == nil && pool.AppendCertsFromPEM(pem) || found // others, a README, may lie there too
+		}
+		if !found {
+			return nil, Errorf("tls.ca_dir", "%s has no certificate", dir)
+		}
+	default:
+		return nil, nil
 	}
 	return pool, nil
 }
