@@ -2,8 +2,11 @@ package rewrite
 
 import (
 	"errors"
+	"regexp"
+	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"kad/forwarder/internal/filter"
 	"kad/forwarder/internal/logmsg"
@@ -157,4 +160,120 @@ func TestInitErrors(t *testing.T) {
 			t.Errorf("got %v, want %s", err, test.want)
 		}
 	}
+}
+
+// TestCondition has each driver with a condition that is not met: nothing changes.
+func TestCondition(t *testing.T) {
+	const line = `<13>1 2023-10-11T22:14:15.5+02:00 h1 app 7 - [a@1 x="1"] user=bob`
+	show := template.Must("$PRI $ISODATE $R_ISODATE $HOST $MSGHDR$MSG $SDATA $TAGS $k $l")
+	for name, driver := range Drivers {
+		t.Run(name, func(t *testing.T) {
+			for _, met := range []bool{false, true} {
+				r := driver()
+				condition := expr(t, map[bool]string{false: `program("other")`, true: `program("app")`}[met])
+				var common *Common
+				switch r := r.(type) {
+				case *Set:
+					r.Value, r.Template, common = "MESSAGE", template.Must("new"), &r.Common
+				case *Subst:
+					r.Value, r.Pattern, r.Replacement, common = "MESSAGE", "user", template.Must("new"), &r.Common
+				case *Unset:
+					r.Value, common = "MESSAGE", &r.Common
+				case *Rename:
+					r.From, r.To, common = "k", "l", &r.Common
+				case *Group:
+					r.Values, common = []string{"k"}, &r.Common
+					if !r.unset {
+						r.Template = template.Must("<$_>")
+					}
+				case *Tag:
+					r.Tag, common = template.Must(".source.s"), &r.Common
+					if !r.clear {
+						r.Tag = template.Must("new")
+					}
+				case *Priority:
+					r.Template, common = template.Must("0"), &r.Common
+				case *TimeZone:
+					r.Zone, common = option.Zone{Location: time.FixedZone("", -3600)}, &r.Common
+				case *Mask:
+					r.Value, r.Pattern, common = "MESSAGE", "bob", &r.Common
+				}
+				common.Condition = condition
+				if err := r.Init(); err != nil {
+					t.Fatal(err)
+				}
+				m := parse(t, line)
+				m.Set(logmsg.NameOf("k"), []byte("old"))
+				before := string(show.Append(nil, m, nil))
+				if !r.Process(m) {
+					t.Error("refused")
+				}
+				if after := string(show.Append(nil, m, nil)); (after != before) != met {
+					t.Errorf("condition met: %v, before %s, after %s", met, before, after)
+				}
+			}
+		})
+	}
+}
+
+// TestOtherValues has what the values of a rewrite are made of.
+func TestOtherValues(t *testing.T) {
+	m := parse(t, `<13>1 2023-10-11T22:14:15+02:00 h1 app 7 - [a@1 x="q\"q"] text`)
+	for _, r := range []Rewrite{
+		&Set{Value: "a", Template: template.Must("first ${.SDATA.a@1.x}")},
+		&Set{Value: "a", Template: template.Must("$a, second ${.SDATA.a@1.x}")},
+		&Set{Value: "json", Template: template.Must("$(format-json --key a --key .SDATA.*)")},
+		&Subst{Value: "a", Pattern: "(q).(?<rest>q)", Replacement: template.Must("$2$1 ${.SDATA.a@1.x} $rest"), Flags: []string{"global"}},
+		&TimeZone{TimeStamp: "recvd", Zone: option.Zone{Location: time.FixedZone("", 3600)}},
+	} {
+		if err := r.Init(); err != nil {
+			t.Fatal(err)
+		}
+		r.Process(m)
+	}
+	got := string(template.Must("$a|$json|$R_ISODATE").Append(nil, m, nil))
+	want := `first qq q"q q, second qq q"q q|{"a":"first q\"q, second q\"q","_SDATA":{"a@1":{"x":"q\"q"}}}|2023-11-01T13:00:00+01:00`
+	if got != want {
+		t.Errorf("%s\nwant %s", got, want)
+	}
+}
+
+// FuzzSubst compares with package regexp, where both find the same.
+func FuzzSubst(f *testing.F) {
+	f.Add("a+", "banana")
+	f.Add(`(\w)\w`, "user é")
+	f.Fuzz(func(t *testing.T, pattern, text string) {
+		re, err := regexp.Compile(pattern)
+		if err != nil || len(pattern) > 30 || re.MatchString("") {
+			return
+		}
+		subst := &Subst{Value: "MESSAGE", Pattern: pattern, Replacement: template.Must("<$0>"), Flags: []string{"global"}}
+		mask := &Mask{Value: "MESSAGE", Pattern: pattern, Mask: "*"}
+		for _, test := range []struct {
+			rewrite Rewrite
+			with    func(found string) string
+		}{
+			{subst, func(found string) string { return "<" + found + ">" }},
+			{mask, func(found string) string { return strings.Repeat("*", utf8.RuneCountInString(found)) }},
+		} {
+			if err := test.rewrite.Init(); err != nil {
+				t.Fatal(err)
+			}
+			m := parse(t, "<13>x")
+			m.Msg = []byte(text)
+			test.rewrite.Process(m)
+			if got, want := string(m.Msg), string(replaceAll(re, text, test.with)); got != want {
+				t.Errorf("%T %q in %q: %q, want %q", test.rewrite, pattern, text, got, want)
+			}
+		}
+	})
+}
+
+func replaceAll(re *regexp.Regexp, text string, with func(string) string) (out []byte) {
+	at := 0
+	for _, loc := range re.FindAllStringIndex(text, -1) {
+		out = append(append(out, text[at:loc[0]]...), with(text[loc[0]:loc[1]])...)
+		at = loc[1]
+	}
+	return append(out, text[at:]...)
 }
