@@ -206,6 +206,7 @@ func sourceTransport(t *translator, c *call) (value, bool) {
 	case "proxied-tcp", "proxied-tls":
 		keys.set("transport", strings.TrimPrefix(v.text, "proxied-"), c.pos)
 		keys.set("proxy_protocol", list{"0.0.0.0/0", "::/0"}, c.pos)
+		t.diags.add(Warning, v.pos, "name the balancers in proxy_protocol", "every sender is believed what its PROXY header says, as syslog-ng does")
 	default:
 		t.gap(v.pos, "it can be tcp, udp or tls", "transport(%s) has no counterpart", v.text)
 		return nil, false
@@ -366,7 +367,7 @@ var destinationDrivers = map[string]driver{
 	"unix_dgram":  {name: "unix_dgram", positional: []option{pathOption}, options: join(destinationOptions, socketOptions)},
 	"unix_stream": {name: "unix_stream", positional: []option{pathOption}, options: join(destinationOptions, socketOptions)},
 	"file":        {name: "file", positional: []option{pathOption}, options: join(destinationOptions, fileOptions)},
-	"pipe":        {name: "pipe", positional: []option{pathOption}, options: join(destinationOptions, fileOptions)},
+	"pipe":        {name: "pipe", positional: []option{pathOption}, options: destinationOptions},
 	"program": {name: "program", positional: []option{{key: "command", convert: text}}, options: join(destinationOptions, options{
 		"keep_alive":          {note: "the program stays over a reload"},
 		"inherit_environment": {convert: trueOnly},

@@ -276,8 +276,11 @@ func (t *translator) options(dst *table, owner string, known options, calls []*c
 			if !ok {
 				continue
 			}
-			if l, isList := v.(list); isList && len(l) == 0 && o.key == "flags" {
-				continue
+			if l, isList := v.(list); isList && o.key == "flags" {
+				before, _ := dst.get("flags").(list)
+				if v = append(before, l...); len(before)+len(l) == 0 {
+					continue
+				}
 			}
 			if tbl, isTable := v.(*table); isTable && o.key == "" {
 				for _, e := range tbl.entries {
