@@ -9,7 +9,6 @@ import (
 type driver struct {
 	name       string   // in TOML
 	positional []option // what its values without a name are
-	rest       *option  // what further ones are, all together
 	defaults   []entry  // keys that syslog-ng has otherwise by default
 	options    options
 }
@@ -165,7 +164,7 @@ var networkSourceOptions = join(sourceOptions, socketOptions,
 		"port":      {key: "port", convert: port},
 		"localport": {key: "port", convert: port},
 		"destport":  {key: "port", convert: port},
-		"transport": {convert: sourceTransport},
+		"transport": {convert: transport(true)},
 		"tls":       {key: "tls", convert: sub(func() options { return sourceTLS })},
 		"stats":     {note: noStatistics},
 	},
@@ -190,28 +189,30 @@ func port(t *translator, c *call) (value, bool) {
 	return n, true
 }
 
-// sourceTransport may mean more than one key.
-func sourceTransport(t *translator, c *call) (value, bool) {
-	v, ok := t.single(c)
-	if !ok {
-		return nil, false
+// transport may mean more than one key; only sources may be behind a balancer.
+func transport(source bool) func(t *translator, c *call) (value, bool) {
+	return func(t *translator, c *call) (value, bool) {
+		v, ok := t.single(c)
+		if !ok {
+			return nil, false
+		}
+		keys := &table{}
+		name, proxied := strings.CutPrefix(v.text, "proxied-")
+		name, six := strings.CutSuffix(name, "6")
+		if name != "tcp" && name != "udp" && name != "tls" || proxied && (!source || name == "udp") {
+			t.gap(v.pos, "it can be tcp, udp or tls", "transport(%s) has no counterpart", v.text)
+			return nil, false
+		}
+		keys.set("transport", name, c.pos)
+		if six {
+			keys.set("ip_protocol", int64(6), c.pos)
+		}
+		if proxied {
+			keys.set("proxy_protocol", list{"0.0.0.0/0", "::/0"}, c.pos)
+			t.diags.add(Warning, v.pos, "name the balancers in proxy_protocol", "every sender is believed what its PROXY header says, as syslog-ng does")
+		}
+		return keys, true
 	}
-	keys := &table{}
-	switch v.text {
-	case "tcp", "udp", "tls":
-		keys.set("transport", v.text, c.pos)
-	case "tcp6", "udp6":
-		keys.set("transport", strings.TrimSuffix(v.text, "6"), c.pos)
-		keys.set("ip_protocol", int64(6), c.pos)
-	case "proxied-tcp", "proxied-tls":
-		keys.set("transport", strings.TrimPrefix(v.text, "proxied-"), c.pos)
-		keys.set("proxy_protocol", list{"0.0.0.0/0", "::/0"}, c.pos)
-		t.diags.add(Warning, v.pos, "name the balancers in proxy_protocol", "every sender is believed what its PROXY header says, as syslog-ng does")
-	default:
-		t.gap(v.pos, "it can be tcp, udp or tls", "transport(%s) has no counterpart", v.text)
-		return nil, false
-	}
-	return keys, true
 }
 
 var tlsOptions = join(
@@ -315,7 +316,7 @@ var networkDestinationOptions = join(destinationOptions, socketOptions,
 		"destport":         {key: "port", convert: port},
 		"localip":          {key: "local_ip", convert: text},
 		"localport":        {key: "local_port", convert: port},
-		"transport":        {convert: destinationTransport},
+		"transport":        {convert: transport(false)},
 		"tls":              {key: "tls", convert: sub(func() options { return destinationTLS })},
 		"failover":         {key: "failover", convert: sub(func() options { return failoverOptions })},
 		"failover_servers": {key: "failover", convert: failoverServers},
@@ -334,25 +335,6 @@ func failoverServers(t *translator, c *call) (value, bool) {
 	keys := &table{pos: c.pos}
 	keys.set("servers", servers, c.pos)
 	return keys, ok
-}
-
-func destinationTransport(t *translator, c *call) (value, bool) {
-	v, ok := t.single(c)
-	if !ok {
-		return nil, false
-	}
-	keys := &table{}
-	switch v.text {
-	case "tcp", "udp", "tls":
-		keys.set("transport", v.text, c.pos)
-	case "tcp6", "udp6":
-		keys.set("transport", strings.TrimSuffix(v.text, "6"), c.pos)
-		keys.set("ip_protocol", int64(6), c.pos)
-	default:
-		t.gap(v.pos, "it can be tcp, udp or tls", "transport(%s) has no counterpart", v.text)
-		return nil, false
-	}
-	return keys, true
 }
 
 var addressOption = option{key: "address", convert: text}
@@ -512,35 +494,7 @@ func (t *translator) driver(kind string, c *call) *table {
 	t.defaultPriority = ""
 	dst := &table{pos: c.pos}
 	dst.set("driver", d.name, c.pos)
-	values, calls := t.arguments(c)
-	positional := d.positional
-	for _, v := range values {
-		if len(positional) == 0 {
-			t.errorf(v.pos, "%v is not wanted in %s()", v, dashed(c.name))
-			break
-		}
-		if x, ok := positional[0].convert(t, &call{name: c.name, pos: v.pos, args: []token{*v}}); ok {
-			dst.set(positional[0].key, x, v.pos)
-		}
-		positional = positional[1:]
-	}
-	for i := 0; len(positional) > 0 && i < len(calls); { // a template with its type, int("1")
-		if _, known := d.options[calls[i].name]; known {
-			i++
-			continue
-		}
-		if x, ok := template(t, &call{name: c.name, pos: c.pos, args: append([]token{*calls[i].head, {kind: punct, text: "("}}, append(calls[i].args, token{kind: punct, text: ")"})...)}); ok {
-			dst.set(positional[0].key, x, calls[i].pos)
-		}
-		positional = positional[1:]
-		calls = append(calls[:i:i], calls[i+1:]...)
-	}
-	for _, p := range positional {
-		if dst.get(p.key) == nil {
-			t.errorf(c.pos, "%s() needs its %s", dashed(c.name), p.key)
-		}
-	}
-	t.options(dst, c.name, d.options, calls)
+	t.options(dst, c.name, d.options, t.positional(dst, d, c))
 	for _, e := range d.defaults {
 		if dst.get(e.key) == nil {
 			dst.set(e.key, e.value, c.pos)
@@ -548,6 +502,38 @@ func (t *translator) driver(kind string, c *call) *table {
 	}
 	t.wildcard(dst)
 	return dst
+}
+
+// positional converts the values of a driver that have no name and returns its options. A template with its type, int("1"),
+// looks like an option and is a value.
+func (t *translator) positional(dst *table, d driver, c *call) (options []*call) {
+	values, calls := t.arguments(c)
+	missing := d.positional
+	take := func(pos Pos, args []token) {
+		if x, ok := missing[0].convert(t, &call{name: c.name, pos: pos, args: args}); ok {
+			dst.set(missing[0].key, x, pos)
+		}
+		missing = missing[1:]
+	}
+	for _, v := range values {
+		if len(missing) == 0 {
+			t.errorf(v.pos, "%v is not wanted in %s()", v, dashed(c.name))
+			break
+		}
+		take(v.pos, []token{*v})
+	}
+	for _, inner := range calls {
+		if _, known := d.options[inner.name]; known || len(missing) == 0 {
+			options = append(options, inner)
+			continue
+		}
+		typed := append([]token{*inner.head, {kind: punct, text: "("}}, inner.args...)
+		take(inner.pos, append(typed, token{kind: punct, text: ")"}))
+	}
+	for _, o := range missing {
+		t.errorf(c.pos, "%s() needs its %s", dashed(c.name), o.key)
+	}
+	return options
 }
 
 // wildcard joins base-dir() and filename-pattern() of wildcard-file().

@@ -91,10 +91,8 @@ type translator struct {
 	version         string
 	defined         map[string]map[string]*statement // by kind and name
 	names           map[string]bool                  // of log statements
-	global          table
-	globalComments  []string
-	gaps            []string // since the last section
-	fileFormat      value    // file-template() and proto-template()
+	gaps            []string                         // since the last section
+	fileFormat      value                            // file-template() and proto-template()
 	protoFormat     value
 	defaultPriority string // of the driver that is converted
 }
@@ -158,25 +156,7 @@ func (t *translator) document(name string, statements []*statement, end *token) 
 	}
 	doc := &document{places: map[string]Pos{"": {File: name, Line: 1, Col: 1}}}
 	doc.line("# Converted from %s by forwarder convert.", filepath.Base(name))
-	var sections []section
-	at := -1
-	for _, s := range statements {
-		if s.kind == "options" {
-			if at < 0 {
-				at = len(sections)
-				sections = append(sections, section{path: []string{"options"}, table: &t.global, pos: s.pos})
-			}
-			t.globalComments = append(t.globalComments, around(&s.tokens[0], nil)...)
-			t.options(&t.global, "options", globalOptions, s.calls)
-			t.globalComments = append(append(t.globalComments, leftOver(s.tokens)...), t.takeGaps()...)
-		}
-	}
-	if at < 0 {
-		at = len(sections)
-		sections = append(sections, section{path: []string{"options"}, table: &t.global, pos: doc.at("")})
-	}
-	t.programDefaults(sections[at].pos)
-	sections[at].comments = t.globalComments
+	sections := []section{t.globalOptions(statements, doc.at(""))}
 	used := usedFilters(statements)
 	for _, s := range statements {
 		if s.kind == "options" {
@@ -191,13 +171,7 @@ func (t *translator) document(name string, statements []*statement, end *token) 
 		}
 		before := around(&s.tokens[0], nil)
 		sec := t.section(s)
-		comments := append(before, leftOver(s.tokens)...)
-		for i := range sec {
-			if i == 0 {
-				sec[i].comments = append(comments, sec[i].comments...)
-				sec[i].comments = append(sec[i].comments, t.takeGaps()...)
-			}
-		}
+		sec[0].comments = slices.Concat(before, leftOver(s.tokens), sec[0].comments, t.takeGaps())
 		sections = append(sections, sec...)
 	}
 	for _, s := range sections {
@@ -211,14 +185,32 @@ func (t *translator) document(name string, statements []*statement, end *token) 
 	return doc
 }
 
-// programDefaults sets what the program does otherwise than forwarder unless it is told.
-func (t *translator) programDefaults(pos Pos) {
-	if t.global.get("use_dns") == nil {
-		t.global.set("use_dns", true, pos)
+// globalOptions makes one section of all options statements. It is the first one: the others depend on it.
+func (t *translator) globalOptions(statements []*statement, pos Pos) section {
+	global := section{path: []string{"options"}, table: &table{}, pos: pos}
+	for _, s := range statements {
+		if s.kind != "options" {
+			continue
+		}
+		if global.pos == pos {
+			global.pos = s.pos
+		}
+		global.comments = append(global.comments, around(&s.tokens[0], nil)...)
+		t.options(global.table, "options", globalOptions, s.calls)
+		global.comments = append(append(global.comments, leftOver(s.tokens)...), t.takeGaps()...)
 	}
-	t.global.set("unmatched_embedded", "unprocessed", pos)
+	t.programDefaults(global.table, global.pos)
+	return global
+}
+
+// programDefaults sets what the program does otherwise than forwarder unless it is told.
+func (t *translator) programDefaults(global *table, pos Pos) {
+	if global.get("use_dns") == nil {
+		global.set("use_dns", true, pos)
+	}
+	global.set("unmatched_embedded", "unprocessed", pos)
 	if major, _, _ := strings.Cut(t.version, "."); len(major) > 1 || major > "3" {
-		t.global.set("comparison", "string", pos)
+		global.set("comparison", "string", pos)
 	}
 }
 
