@@ -181,58 +181,66 @@ func (p *parser) unary() (*node, error) {
 	return p.comparison()
 }
 
-var comparisons = map[string]struct{ less, equal, greater, text bool }{
+// A comparison is an operator: what it accepts, and whether it compares texts whatever the configuration says.
+type comparison struct{ less, equal, greater, text bool }
+
+var comparisons = map[string]comparison{
 	"<": {less: true}, "<=": {less: true, equal: true}, "==": {equal: true}, "!=": {less: true, greater: true},
 	">=": {equal: true, greater: true}, ">": {greater: true},
 	"lt": {less: true, text: true}, "le": {less: true, equal: true, text: true}, "eq": {equal: true, text: true},
 	"ne": {less: true, greater: true, text: true}, "ge": {equal: true, greater: true, text: true}, "gt": {greater: true, text: true},
 }
 
+func (c comparison) accepts(order int) bool {
+	return order < 0 && c.less || order == 0 && c.equal || order > 0 && c.greater
+}
+
 func (p *parser) comparison() (*node, error) {
-	start := p.tok.pos
-	typed := p.tok.isNumber()
+	start, typed := p.tok.pos, p.tok.isNumber()
 	left, err := p.operand()
 	if err != nil {
 		return nil, err
 	}
-	accepts, ok := comparisons[p.tok.text]
+	operator, ok := comparisons[p.tok.text]
 	if !ok || p.tok.kind != tokenSign && p.tok.kind != tokenWord {
 		return nil, p.unexpected("a comparison like == or eq")
 	}
 	if err := p.advance(); err != nil {
 		return nil, err
 	}
-	typed = (typed || p.tok.isNumber()) && !accepts.text
+	typed = typed || p.tok.isNumber()
 	right, err := p.operand()
 	if err != nil {
 		return nil, err
 	}
-	text := accepts.text
-	if !text {
+	n := &node{text: p.since(start)}
+	n.why = func(m *logmsg.Message) string {
+		return fmt.Sprintf("%q, %q", left.Append(nil, m, nil), right.Append(nil, m, nil))
+	}
+	compare := compareTexts
+	switch {
+	case operator.text:
+	case typed:
+		compare = compareNumbers
+	default:
 		p.expr.pending = append(p.expr.pending, func(env *Env) error {
-			text = env.StringComparison
+			if !env.StringComparison {
+				compare = compareIntegers
+			}
 			return nil
 		})
 	}
-	test := func(m *logmsg.Message) bool {
+	n.test = func(m *logmsg.Message) bool {
 		b := buffers.Get().(*buffer)
+		defer buffers.Put(b)
 		b.left, b.right = left.Append(b.left[:0], m, nil), right.Append(b.right[:0], m, nil)
-		c, comparable := 0, true
-		if typed {
-			c, comparable = compareNumbers(b.left, b.right)
-		} else {
-			c = compare(b.left, b.right, text)
-		}
-		buffers.Put(b)
+		order, comparable := compare(b.left, b.right)
 		if !comparable {
-			return accepts.less && accepts.greater
+			return operator.less && operator.greater
 		}
-		return c < 0 && accepts.less || c == 0 && accepts.equal || c > 0 && accepts.greater
+		return operator.accepts(order)
 	}
-	why := func(m *logmsg.Message) string {
-		return fmt.Sprintf("%q, %q", left.Append(nil, m, nil), right.Append(nil, m, nil))
-	}
-	return &node{text: p.since(start), test: test, why: why}, nil
+	return n, nil
 }
 
 // A buffer is where the sides of a comparison are written.
@@ -240,15 +248,15 @@ type buffer struct{ left, right []byte }
 
 var buffers = sync.Pool{New: func() any { return new(buffer) }}
 
-func compare(a, b []byte, text bool) int {
-	if text {
-		return bytes.Compare(a, b)
-	}
-	return cmp.Compare(atoi(a), atoi(b))
+func compareTexts(a, b []byte) (order int, comparable bool) { return bytes.Compare(a, b), true }
+
+// compareIntegers is for texts that stand for numbers, as C's atoi reads them.
+func compareIntegers(a, b []byte) (order int, comparable bool) {
+	return cmp.Compare(atoi(a), atoi(b)), true
 }
 
 // compareNumbers is for a number without quotes: a text that is no number differs from all.
-func compareNumbers(a, b []byte) (c int, comparable bool) {
+func compareNumbers(a, b []byte) (order int, comparable bool) {
 	x, err := strconv.ParseFloat(string(a), 64)
 	y, err2 := strconv.ParseFloat(string(b), 64)
 	return cmp.Compare(x, y), err == nil && err2 == nil

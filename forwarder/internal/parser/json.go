@@ -12,8 +12,7 @@ import (
 )
 
 // JSON makes values of an object's members, nested ones with dots in their names. A list of mere values is joined by
-// commas, any other is its own text. What is no JSON, or a
-// mere value, does not fit.
+// commas, any other is its own text. What is no JSON, or a mere value, does not fit.
 type JSON struct {
 	Common
 	Prefix        string `toml:"prefix"`         // of the names
