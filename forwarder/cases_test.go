@@ -201,6 +201,7 @@ func (r *caseRun) port(name string) int {
 		}
 		u.Close()
 		if _, taken := usedPorts.LoadOrStore(port, true); !taken {
+			r.t.Cleanup(func() { usedPorts.Delete(port) })
 			r.ports[name] = port
 		}
 	}
