@@ -50,6 +50,7 @@ type Matcher struct {
 	re   *regexp.Regexp
 
 	anchored bool // a text that stands at the begin
+	refill   bool // an empty match may follow another; whether it does is not known of what looks back
 }
 
 // Compile reads a pattern.
@@ -96,8 +97,8 @@ func (p *Matcher) FindAll(b []byte, n int) [][]int {
 			return nil
 		}
 		all := p.re.FindAllSubmatchIndex(b, n)
-		if n < 0 && len(b) > 0 && p.re.Match(nil) {
-			all = p.withEmpty(b, all)
+		if n < 0 && len(b) > 0 {
+			return p.withEmpty(b, all)
 		}
 		return all
 	}
@@ -113,28 +114,39 @@ func (p *Matcher) FindAll(b []byte, n int) [][]int {
 	return all
 }
 
-// withEmpty makes of the matches in b those that PCRE finds one after the other: an empty match may follow a match at once,
-// but none is at the end.
+// withEmpty makes of the matches in b those that PCRE finds one after the other: an empty match may follow another match at
+// once, but the search ends when it comes to the end of b.
 func (p *Matcher) withEmpty(b []byte, all [][]int) (out [][]int) {
+	from := 0 // where the search goes on
 	for i, loc := range all {
-		if loc[0] == len(b) {
+		if from == len(b) {
 			break
 		}
 		out = append(out, loc)
-		end := loc[1]
-		if end == loc[0] || end == len(b) || i+1 < len(all) && all[i+1][0] == end {
+		from = after(b, loc)
+		if !p.refill || from == len(b) || loc[0] == loc[1] || i+1 < len(all) && all[i+1][0] == from {
 			continue
 		}
-		if empty := p.re.FindSubmatchIndex(b[end:]); empty != nil && empty[1] == 0 {
+		if empty := p.re.FindSubmatchIndex(b[from:]); empty != nil && empty[1] == 0 {
 			for j := range empty {
 				if empty[j] >= 0 {
-					empty[j] += end
+					empty[j] += from
 				}
 			}
 			out = append(out, empty)
+			from = after(b, empty)
 		}
 	}
 	return out
+}
+
+// after is where the search goes on after a match: behind it, and behind a character more if it is empty.
+func after(b []byte, loc []int) int {
+	if loc[0] < loc[1] || loc[1] == len(b) {
+		return loc[1]
+	}
+	_, n := utf8.DecodeRune(b[loc[1]:])
+	return loc[1] + n
 }
 
 // Groups are the names of the groups, "" for one without; the first stands for all of the match.
@@ -247,6 +259,7 @@ func compileRegexp(expr string, ignoreCase bool) (*Matcher, error) {
 		m.literal([]byte(lit), begin, end)
 		return m, nil
 	}
+	m.refill = re.MatchString("") && !looksBack(parsed)
 	dfa := newDFA(re, parsed)
 	m.test = dfa.matches
 	if texts := required(parsed.Simplify()); len(texts) > 0 {
@@ -318,6 +331,15 @@ func literalOf(re *syntax.Regexp) (text string, begin, end, ok bool) {
 // that is not UTF-8.
 func isText(re *syntax.Regexp) bool {
 	return re.Op == syntax.OpLiteral && re.Flags&syntax.FoldCase == 0 && !slices.Contains(re.Rune, utf8.RuneError)
+}
+
+// looksBack tells whether a match of re depends on what stands before it.
+func looksBack(re *syntax.Regexp) bool {
+	switch re.Op {
+	case syntax.OpBeginLine, syntax.OpBeginText, syntax.OpWordBoundary, syntax.OpNoWordBoundary:
+		return true
+	}
+	return slices.ContainsFunc(re.Sub, looksBack)
 }
 
 // maxRequired is how many texts are looked for before the automaton is asked; each costs a pass.

@@ -82,6 +82,14 @@ func TestFindAll(t *testing.T) {
 		{"^a", Options{}, "aa", -1, [][]int{{0, 1}}},
 		{"a$", Options{}, "aa", -1, [][]int{{1, 2}}},
 		{"x", Options{}, "aa", -1, nil},
+		{"^ *", Options{}, "  ab", -1, [][]int{{0, 2}}},
+		{"a|^", Options{}, "ab", -1, [][]int{{0, 1}}},
+		{"a*", Options{}, "banana", -1, [][]int{{0, 0}, {1, 2}, {2, 2}, {3, 4}, {4, 4}, {5, 6}}},
+		{"(a)*", Options{}, "ab", -1, [][]int{{0, 1, 0, 1}, {1, 1, -1, -1}}},
+		{"x*$", Options{}, "abx", -1, [][]int{{2, 3}}},
+		{"$", Options{}, "ab", -1, [][]int{{2, 2}}},
+		{`\b`, Options{}, "é a", -1, [][]int{{3, 3}}},
+		{"é*", Options{}, "aéa", -1, [][]int{{0, 0}, {1, 3}, {3, 3}}},
 		{"", Options{}, "ab", -1, [][]int{{0, 0}, {1, 1}}},
 		{"a*", Options{}, "baa", -1, [][]int{{0, 0}, {1, 3}}},
 		{"a*", Options{}, "aab", -1, [][]int{{0, 2}, {2, 2}}},
@@ -253,7 +261,7 @@ func FuzzMatch(f *testing.F) {
 		if got, want := m.Find(value), re.FindSubmatchIndex(value); !reflect.DeepEqual(got, want) {
 			t.Errorf("%q finds %v in %q, want %v", pattern, got, value, want)
 		}
-		if got, want := m.FindAll(value, -1), re.FindAllSubmatchIndex(value, -1); !reflect.DeepEqual(got, want) {
+		if got, want := m.FindAll(value, 1000), re.FindAllSubmatchIndex(value, 1000); !reflect.DeepEqual(got, want) {
 			t.Errorf("%q finds all %v in %q, want %v", pattern, got, value, want)
 		}
 	})
