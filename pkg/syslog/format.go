@@ -3,19 +3,28 @@ package syslog
 import "strconv"
 
 // A Formatter writes messages. The zero value is ready for use, by one goroutine at a time: it keeps the text of the last
-// second.
+// seconds.
 type Formatter struct {
 	// FracDigits is the number of digits of a second, 0 to 6.
 	FracDigits int
 
-	iso, bsd stampText
+	iso, bsd stampTexts
 }
+
+// StampTexts keeps the text of a few seconds, since the clocks of senders differ; of those in one place the last one.
+type stampTexts [4]stampText
 
 // A stampText is the text of one second.
 type stampText struct {
 	wall int64
 	size int
 	text [20]byte
+}
+
+// at is the place of a second; it has the text if known.
+func (s *stampTexts) at(wall int64) (text *stampText, known bool) {
+	text = &s[uint64(wall)%uint64(len(s))]
+	return text, text.wall == wall && text.size > 0
 }
 
 // AppendRFC5424 appends m by RFC 5424, without framing. Empty fields are written as "-".
@@ -59,34 +68,36 @@ func AppendPriority(dst []byte, p Priority) []byte {
 
 // AppendISO appends t as RFC 3339 has it, 2023-10-11T22:14:15.123+02:00; UTC is +00:00.
 func (f *Formatter) AppendISO(dst []byte, t Time) []byte {
-	wall := t.Sec + int64(t.Offset)
-	if f.iso.wall != wall || f.iso.size == 0 {
+	wall := t.wall()
+	stamp, known := f.iso.at(wall)
+	if !known {
 		year, month, day, clock := splitWall(wall)
-		b := appendYear(f.iso.text[:0], year)
+		b := appendYear(stamp.text[:0], year)
 		b = append2(append(b, '-'), month)
 		b = append2(append(b, '-'), day)
 		b = appendClock(append(b, 'T'), clock)
-		f.iso.wall, f.iso.size = wall, len(b)
+		stamp.wall, stamp.size = wall, len(b)
 	}
-	dst = append(dst, f.iso.text[:f.iso.size]...)
+	dst = append(dst, stamp.text[:stamp.size]...)
 	dst = f.appendFraction(dst, t.Usec)
 	return appendOffset(dst, t.Offset)
 }
 
 // AppendBSD appends t as RFC 3164 has it, "Oct  1 22:14:15".
 func (f *Formatter) AppendBSD(dst []byte, t Time) []byte {
-	wall := t.Sec + int64(t.Offset)
-	if f.bsd.wall != wall || f.bsd.size == 0 {
+	wall := t.wall()
+	stamp, known := f.bsd.at(wall)
+	if !known {
 		_, month, day, clock := splitWall(wall)
-		b := append(f.bsd.text[:0], months[3*month-3:3*month]...)
+		b := append(stamp.text[:0], months[3*month-3:3*month]...)
 		b = append2(append(b, ' '), day)
 		if day < 10 {
 			b[len(b)-2] = ' '
 		}
 		b = appendClock(append(b, ' '), clock)
-		f.bsd.wall, f.bsd.size = wall, len(b)
+		stamp.wall, stamp.size = wall, len(b)
 	}
-	dst = append(dst, f.bsd.text[:f.bsd.size]...)
+	dst = append(dst, stamp.text[:stamp.size]...)
 	return f.appendFraction(dst, t.Usec)
 }
 

@@ -42,7 +42,7 @@ const (
 )
 
 // A Parser takes messages apart. The zero value reads RFC 3164. It is not for more than one goroutine at a time: it keeps
-// the zone of the last stamp.
+// the last stamps and their zone.
 type Parser struct {
 	// RFC5424 reads messages by RFC 5424; those without VERSION 1 are read by RFC 3164.
 	RFC5424 bool
@@ -60,10 +60,18 @@ type Parser struct {
 	Local bool
 	// DefaultPriority is that of a message without one. Zero: user.notice.
 	DefaultPriority Priority
-	// Location is the zone of stamps that name none. Nil: the local zone.
+	// Location is the zone of stamps that name none. Nil: the local zone. It stays as it is after the first message.
 	Location *time.Location
 
-	zone zone
+	zone   zone
+	stamps [4]knownStamp // by the last digit of the second
+}
+
+// A knownStamp is what "Mmm dd hh:mm:ss" meant in a second of receipt.
+type knownStamp struct {
+	text [bsdSize]byte
+	now  int64 // on the wall clock
+	time Time
 }
 
 // A SyntaxError says where a message stops being one.
@@ -219,6 +227,15 @@ func scanCisco(b []byte, i int, m *Message) int {
 
 // scanStamp reads the stamp of RFC 3164 in any form and returns how many bytes it had.
 func (p *Parser) scanStamp(b []byte, now Time, m *Message) (n int, ok bool) {
+	// A blank that no year follows ends the plain form, which needs no second look if it was met lately.
+	plain := len(b) > bsdSize+1 && b[bsdSize] == ' ' && !isDigit(b[bsdSize+1])
+	if plain {
+		known := &p.stamps[b[bsdSize-1]%4]
+		if known.now == now.wall() && string(known.text[:]) == string(b[:bsdSize]) {
+			m.Timestamp, m.Stamped = known.time, true
+			return bsdSize, true
+		}
+	}
 	var c civil
 	if n = c.scanBSD(b); n == 0 {
 		c = civil{}
@@ -227,6 +244,9 @@ func (p *Parser) scanStamp(b []byte, now Time, m *Message) (n int, ok bool) {
 		}
 	}
 	p.setStamp(&c, now, m)
+	if plain && n == bsdSize {
+		p.stamps[b[bsdSize-1]%4] = knownStamp{[bsdSize]byte(b), now.wall(), m.Timestamp}
+	}
 	if n < len(b) && b[n] == ':' { // Cisco
 		n++
 	}
@@ -236,7 +256,7 @@ func (p *Parser) scanStamp(b []byte, now Time, m *Message) (n int, ok bool) {
 const averageYear = 31556952 // seconds
 
 func (p *Parser) setStamp(c *civil, now Time, m *Message) {
-	nowWall := now.Sec + int64(now.Offset)
+	nowWall := now.wall()
 	if !c.hasYear {
 		c.year = 1970 + int(nowWall/averageYear)
 	}
@@ -266,7 +286,10 @@ func (p *Parser) setStamp(c *civil, now Time, m *Message) {
 func (p *Parser) scanHostname(b []byte, i int) (end int, ok bool) {
 	for end = i; end < len(b) && b[end] != ' '; end++ {
 		switch c := b[end]; {
-		case c == '[', end-i == 255:
+		case end-i == 255:
+			return 0, false
+		case !p.CheckHostname && !endsWord[c]:
+		case c == '[':
 			return 0, false
 		case c == ':':
 			if !mayBeIPv6(b[i : end+1]) {
@@ -303,10 +326,13 @@ func isHostnameByte(c byte) bool {
 	return isDigit(c) || 'a' <= c|0x20 && c|0x20 <= 'z' || c == '-' || c == '_' || c == '.' || c == ':' || c == '@' || c == '/'
 }
 
+// endsWord has what ends the program of a TAG, and what a host name needs a closer look for.
+var endsWord = [256]bool{' ': true, '[': true, ':': true}
+
 // parseTag reads "program[pid]: " and what is left, the content.
 func parseTag(b []byte, i int, m *Message) {
 	start := i
-	for i < len(b) && b[i] != ' ' && b[i] != '[' && b[i] != ':' {
+	for i < len(b) && !endsWord[b[i]] {
 		i++
 	}
 	m.AppName = b[start:i]

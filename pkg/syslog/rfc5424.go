@@ -24,21 +24,14 @@ func (p *Parser) parseRFC5424(b []byte, i int, now Time, m *Message) error {
 	}
 	m.Hostname = orNil(b[i:end], len(b))
 	i = end + 1
-	for _, field := range [...]struct {
-		value *[]byte
-		max   int
-		want  string
-	}{
-		{&m.AppName, maxAppName, "APP-NAME and a blank"},
-		{&m.ProcID, maxProcID, "PROCID and a blank"},
-		{&m.MsgID, maxMsgID, "MSGID and a blank"},
-	} {
-		n := bytes.IndexByte(b[i:], ' ')
-		if n < 0 {
-			return &SyntaxError{Offset: len(b), Want: field.want}
-		}
-		*field.value = orNil(b[i:i+n], field.max)
-		i += n + 1
+	if m.AppName, i, ok = scanField(b, i, maxAppName); !ok {
+		return &SyntaxError{Offset: len(b), Want: "APP-NAME and a blank"}
+	}
+	if m.ProcID, i, ok = scanField(b, i, maxProcID); !ok {
+		return &SyntaxError{Offset: len(b), Want: "PROCID and a blank"}
+	}
+	if m.MsgID, i, ok = scanField(b, i, maxMsgID); !ok {
+		return &SyntaxError{Offset: len(b), Want: "MSGID and a blank"}
 	}
 	return parseData(b, i, m)
 }
@@ -59,6 +52,16 @@ func (p *Parser) parseTimestamp(b []byte, i int, now Time, m *Message) (int, err
 		return 0, &SyntaxError{Offset: i, Want: "a blank after TIMESTAMP"}
 	}
 	return i + 1, nil
+}
+
+// scanField reads a field up to a blank and returns the offset behind that.
+func scanField(b []byte, i, max int) (field []byte, end int, ok bool) {
+	for end = i; end < len(b); end++ {
+		if b[end] == ' ' {
+			return orNil(b[i:end], max), end + 1, true
+		}
+	}
+	return nil, 0, false
 }
 
 // orNil is the field, cut to its greatest length, or nothing for the NILVALUE.

@@ -16,6 +16,9 @@ func TimeOf(t time.Time) Time {
 	return Time{Sec: t.Unix(), Usec: int32(t.Nanosecond() / 1000), Offset: int32(offset)}
 }
 
+// wall is what a clock in the zone of t shows, as seconds since 1970 on it.
+func (t Time) wall() int64 { return t.Sec + int64(t.Offset) }
+
 // Time is t as the standard library has it, in a zone without a name.
 func (t Time) Time() time.Time {
 	return time.Unix(t.Sec, int64(t.Usec)*1000).In(time.FixedZone("", int(t.Offset)))
@@ -95,6 +98,14 @@ func scanNumber(b []byte, width int) (n int, ok bool) {
 	return n, true
 }
 
+// scanTwo reads a number of two characters as scanNumber does.
+func scanTwo(b []byte) (n int, ok bool) {
+	if tens, ones := b[0]-'0', b[1]-'0'; tens <= 9 && ones <= 9 {
+		return int(tens)*10 + int(ones), true
+	}
+	return scanNumber(b, 2)
+}
+
 func isDigit(c byte) bool { return c-'0' <= 9 }
 
 // scanClock reads HH:MM:SS.
@@ -103,9 +114,9 @@ func (c *civil) scanClock(b []byte) bool {
 		return false
 	}
 	var hour, minute, second bool
-	c.hour, hour = scanNumber(b, 2)
-	c.minute, minute = scanNumber(b[3:], 2)
-	c.second, second = scanNumber(b[6:], 2)
+	c.hour, hour = scanTwo(b)
+	c.minute, minute = scanTwo(b[3:])
+	c.second, second = scanTwo(b[6:])
 	return hour && minute && second
 }
 
@@ -130,8 +141,8 @@ func (c *civil) scanISO(b []byte) int {
 	}
 	var year, month, day bool
 	c.year, year = scanNumber(b, 4)
-	c.month, month = scanNumber(b[5:], 2)
-	c.day, day = scanNumber(b[8:], 2)
+	c.month, month = scanTwo(b[5:])
+	c.day, day = scanTwo(b[8:])
 	if !year || !month || !day || !c.scanClock(b[11:]) {
 		return 0
 	}
@@ -158,16 +169,19 @@ func (c *civil) scanOffset(b []byte) int {
 	return 6
 }
 
+// bsdSize is the length of "Mmm dd hh:mm:ss".
+const bsdSize = 15
+
 // scanBSD reads the stamps that begin with the name of a month and returns how many bytes that were, 0 if it is something
 // else: "Mmm dd hh:mm:ss[.frac]" (RFC 3164, section 4.1.2), "Mmm dd yyyy hh:mm:ss" followed by a colon or a blank (Cisco
 // PIX and ASA; the colon is part of it), "Mmm dd hh:mm:ss yyyy " (LinkSys).
 func (c *civil) scanBSD(b []byte) int {
-	if len(b) < 15 || b[3] != ' ' || b[6] != ' ' {
+	if len(b) < bsdSize || b[3] != ' ' || b[6] != ' ' {
 		return 0
 	}
 	var day bool
 	c.month = scanMonth(b)
-	c.day, day = scanNumber(b[4:], 2)
+	c.day, day = scanTwo(b[4:])
 	if c.month == 0 || !day {
 		return 0
 	}
@@ -183,7 +197,7 @@ func (c *civil) scanBSD(b []byte) int {
 	if len(b) >= 21 && b[15] == ' ' && (b[20] == ' ' || '\t' <= b[20] && b[20] <= '\r') && c.scanYear(b[16:]) {
 		return 20
 	}
-	return 15 + c.scanFraction(b[15:])
+	return bsdSize + c.scanFraction(b[bsdSize:])
 }
 
 func (c *civil) scanYear(b []byte) bool {
