@@ -51,6 +51,11 @@ func New(c *config.Config, stderr io.Writer) (*Daemon, error) {
 			d.runners = append(d.runners, runner)
 		}
 	}
+	for _, dest := range c.Destinations {
+		if err := dest.Open(d.logger); err != nil {
+			errs = append(errs, fmt.Errorf("destination %s: %w", dest.Name, err))
+		}
+	}
 	return d, errors.Join(errs...)
 }
 
@@ -116,7 +121,11 @@ func (d *Daemon) drain(readers, senders *sync.WaitGroup, cancel func()) error {
 	senders.Wait()
 	lost := 0
 	for _, dest := range d.config.Destinations {
-		if _, _, _, waiting := dest.Counts(); waiting > 0 {
+		_, _, _, waiting := dest.Counts()
+		switch {
+		case waiting > 0 && dest.IsKept():
+			d.logger.Info("messages stay in the disk buffer", "destination", dest.Name, "messages", waiting)
+		case waiting > 0:
 			lost += waiting
 			d.logger.Error("messages are lost, they could not be sent in time", "destination", dest.Name, "messages", waiting)
 		}

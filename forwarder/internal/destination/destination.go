@@ -60,6 +60,7 @@ type Common struct {
 	LogFIFOSize    int                 `toml:"log_fifo_size"` // messages
 	TimeReopen     option.Duration     `toml:"time_reopen"`
 	Flags          []string            `toml:"flags"`
+	DiskBuffer     *queue.Options      `toml:"disk_buffer"` // nil: the queue is in memory
 
 	noMultiLine, syslogProtocol bool
 }
@@ -95,6 +96,9 @@ func (c *Common) Init() error {
 	if c.LogFIFOSize < 1 {
 		return option.Errorf("log_fifo_size", "%d is below the minimum 1", c.LogFIFOSize)
 	}
+	if c.DiskBuffer != nil {
+		return option.In("disk_buffer", c.DiskBuffer.Init())
+	}
 	return nil
 }
 
@@ -115,6 +119,25 @@ func New(name string, driver Driver) *Destination {
 	return &Destination{Name: name, driver: driver, queue: queue.New(driver.Settings().LogFIFOSize)}
 }
 
+// Open opens the disk buffer, if the destination has one. Without Open its queue is in memory.
+func (d *Destination) Open(logger *slog.Logger) error {
+	options := d.driver.Settings().DiskBuffer
+	if options == nil {
+		return nil
+	}
+	q, err := queue.Open(d.Name, options, logger)
+	if err == nil {
+		d.queue = q
+	}
+	return err
+}
+
+// Close closes the queue of a destination that does not run. What a disk buffer has stays there.
+func (d *Destination) Close() error { return d.queue.Close() }
+
+// IsKept tells whether what waits outlives the process.
+func (d *Destination) IsKept() bool { return d.driver.Settings().DiskBuffer != nil }
+
 // String names the destination in logs.
 func (d *Destination) String() string { return "destination " + d.Name }
 
@@ -132,11 +155,15 @@ func (d *Destination) Drain() { d.queue.Drain() }
 // maxWrite is about how many bytes are written at once.
 const maxWrite = 256 << 10
 
-// Run sends until the queue is drained or ctx ends.
+// Run sends until the queue is drained or ctx ends, and closes the queue.
 func (d *Destination) Run(ctx context.Context, logger *slog.Logger) error {
 	d.logger = logger.With("destination", d.Name)
-	stop := context.AfterFunc(ctx, d.queue.Close)
+	stop := context.AfterFunc(ctx, d.queue.Stop)
 	defer stop()
+	return errors.Join(d.send(ctx), d.Close())
+}
+
+func (d *Destination) send(ctx context.Context) error {
 	var conn Conn
 	var last error
 	for {

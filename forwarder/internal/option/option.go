@@ -2,6 +2,7 @@
 package option
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"strconv"
@@ -22,6 +23,14 @@ func (e *Error) Unwrap() error { return e.Err }
 
 // Errorf makes an Error for a key.
 func Errorf(key, format string, args ...any) error { return &Error{key, fmt.Errorf(format, args...)} }
+
+// In places the error of an option in the table that it stands in.
+func In(table string, err error) error {
+	if e, ok := errors.AsType[*Error](err); ok {
+		return &Error{table + "." + e.Key, e.Err}
+	}
+	return err
+}
 
 // A Duration is "1m30s", or a number of seconds.
 type Duration time.Duration

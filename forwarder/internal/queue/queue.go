@@ -1,5 +1,3 @@
-// Package queue keeps what a destination still has to send: whole batches of formatted messages, in order, until they are
-// acknowledged.
 package queue
 
 import "sync"
@@ -26,11 +24,11 @@ func (b *Batch) truncate(n int) {
 
 // A Queue is filled by many goroutines and emptied by one. What Next gave stays in it until Ack: Rewind gives it again.
 type Queue interface {
-	// Append takes b over and returns how many of its messages, the last ones, were dropped because the queue is full.
-	// A batch with Wait waits for room instead; it is dropped only when the queue is closed.
+	// Append takes b over and returns how many messages were dropped because the queue is full: the last ones of b, or, if
+	// the queue is told so, the oldest. A batch with Wait waits for room instead; it is dropped only when the queue is stopped.
 	Append(b *Batch) (dropped int)
 	// Next returns the batches that come next, at least one, of about max bytes. It waits for one, and returns none when
-	// the queue is closed, or empty and drained.
+	// the queue is stopped, or empty and drained.
 	Next(max int) []*Batch
 	// Ack says that the n oldest batches that Next gave are sent.
 	Ack(n int)
@@ -40,8 +38,10 @@ type Queue interface {
 	Len() int
 	// Drain says that nothing is appended any more.
 	Drain()
-	// Close ends all waiting.
-	Close()
+	// Stop ends all waiting.
+	Stop()
+	// Close stops the queue, after the last Ack, and keeps what is not acknowledged if it can.
+	Close() error
 }
 
 // Memory is a queue in memory.
@@ -55,7 +55,7 @@ type Memory struct {
 	given    int // of batches: what Next gave
 	messages int // in batches
 	drained  bool
-	closed   bool
+	stopped  bool
 }
 
 // New makes a queue for a number of messages.
@@ -88,10 +88,10 @@ func put(b *Batch) {
 func (q *Memory) Append(b *Batch) (dropped int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for b.Wait && q.messages >= q.capacity && !q.closed {
+	for b.Wait && q.messages >= q.capacity && !q.stopped {
 		q.notFull.Wait()
 	}
-	if q.closed {
+	if q.stopped {
 		return len(b.Ends)
 	}
 	if room := max(0, q.capacity-q.messages); !b.Wait && len(b.Ends) > room {
@@ -112,10 +112,10 @@ func (q *Memory) Append(b *Batch) (dropped int) {
 func (q *Memory) Next(max int) []*Batch {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for q.given == len(q.batches) && !q.closed && !q.drained {
+	for q.given == len(q.batches) && !q.stopped && !q.drained {
 		q.notEmpty.Wait()
 	}
-	if q.closed {
+	if q.stopped {
 		return nil
 	}
 	first, size := q.given, 0
@@ -164,11 +164,17 @@ func (q *Memory) Drain() {
 	q.mu.Unlock()
 }
 
-// Close ends all waiting.
-func (q *Memory) Close() {
+// Stop ends all waiting.
+func (q *Memory) Stop() {
 	q.mu.Lock()
-	q.closed = true
+	q.stopped = true
 	q.notEmpty.Broadcast()
 	q.notFull.Broadcast()
 	q.mu.Unlock()
+}
+
+// Close stops the queue. What is in it is lost.
+func (q *Memory) Close() error {
+	q.Stop()
+	return nil
 }
