@@ -367,7 +367,7 @@ func trueOnly(t *translator, c *call) (value, bool) {
 var parserOptions = each(template, "template")
 
 var parserDrivers = map[string]driver{
-	"csv_parser": {name: "csv", options: join(parserOptions, each(texts, "columns"), each(flags, "flags"), each(text, "prefix", "null", "quote_pairs"), options{
+	"csv_parser": {name: "csv", defaults: []entry{{key: "delimiters", value: " "}}, options: join(parserOptions, each(texts, "columns"), each(flags, "flags"), each(text, "prefix", "null", "quote_pairs"), options{
 		"delimiters": {convert: delimiters},
 		"quotes":     {key: "quote_pairs", convert: quotes},
 		"dialect": {key: "flags", convert: func(t *translator, c *call) (value, bool) {
@@ -406,9 +406,6 @@ func delimiters(t *translator, c *call) (value, bool) {
 		case "strings":
 			if v, ok := texts(t, inner); ok {
 				keys.set("string_delimiters", v, c.pos)
-			}
-			if keys.get("delimiters") == nil && len(values) == 0 {
-				keys.set("delimiters", "", c.pos)
 			}
 		default:
 			t.gap(inner.pos, "", "option %s() of delimiters() has no counterpart", dashed(inner.name))
