@@ -11,7 +11,7 @@ import (
 	"kad/pkg/cli/clitest"
 )
 
-var update = flag.Bool("update", false, "rewrite README.md's options")
+var update = flag.Bool("update", false, "rewrite README.md's options, and the examples that are converted")
 
 func TestFace(t *testing.T) { clitest.Face(t, newApp, *update) }
 
