@@ -284,12 +284,15 @@ func (p *Parser) setStamp(c *civil, now Time, m *Message) {
 // scanHostname returns the offset behind the host name that begins at i: a word of at most 255 characters before a blank,
 // without a bracket, and without a colon unless all of it may be an IPv6 address.
 func (p *Parser) scanHostname(b []byte, i int) (end int, ok bool) {
-	for end = i; end < len(b) && b[end] != ' '; end++ {
+	end = i
+	if !p.CheckHostname {
+		for end < len(b) && end-i < 255 && !endsWord[b[end]] {
+			end++
+		}
+	}
+	for ; end < len(b) && b[end] != ' '; end++ {
 		switch c := b[end]; {
-		case end-i == 255:
-			return 0, false
-		case !p.CheckHostname && !endsWord[c]:
-		case c == '[':
+		case c == '[', end-i == 255:
 			return 0, false
 		case c == ':':
 			if !mayBeIPv6(b[i : end+1]) {
