@@ -263,7 +263,8 @@ func compileRegexp(expr string, ignoreCase bool) (*Matcher, error) {
 	dfa := newDFA(re, parsed)
 	m.test = dfa.matches
 	if texts := required(parsed.Simplify()); len(texts) > 0 {
-		m.test = func(b []byte) bool { return containsAny(b, texts) && dfa.matches(b) }
+		needles := newNeedles(texts)
+		m.test = func(b []byte) bool { return (len(b) < longText || anyIn(b, needles)) && dfa.matches(b) }
 	}
 	m.find = func(b []byte) []int {
 		if !m.test(b) {
@@ -274,9 +275,49 @@ func compileRegexp(expr string, ignoreCase bool) (*Matcher, error) {
 	return m, nil
 }
 
-func containsAny(b []byte, texts [][]byte) bool {
-	for _, text := range texts {
-		if bytes.Contains(b, text) {
+// longText is the length from which on looking for what a match must contain is faster than the automaton.
+const longText = 32
+
+// A needle is a text that is looked for by the byte of it that is met least.
+type needle struct {
+	text []byte
+	rare int // offset of that byte
+}
+
+// frequent are the bytes of common texts, the most frequent first; all others are rarer.
+const frequent = " etaoinsrlcdupmhgf1023456789.-bvwy:=/kTSA"
+
+func newNeedles(texts [][]byte) []needle {
+	needles := make([]needle, len(texts))
+	for i, text := range texts {
+		n := needle{text: text}
+		for j := range text {
+			if uint(strings.IndexByte(frequent, text[j])) > uint(strings.IndexByte(frequent, text[n.rare])) { // -1 is the greatest
+				n.rare = j
+			}
+		}
+		needles[i] = n
+	}
+	return needles
+}
+
+// in tells whether the text is in b.
+func (n *needle) in(b []byte) bool {
+	for at := n.rare; at < len(b); at++ {
+		i := bytes.IndexByte(b[at:], n.text[n.rare])
+		if i < 0 {
+			return false
+		}
+		if at += i; bytes.HasPrefix(b[at-n.rare:], n.text) {
+			return true
+		}
+	}
+	return false
+}
+
+func anyIn(b []byte, needles []needle) bool {
+	for i := range needles {
+		if needles[i].in(b) {
 			return true
 		}
 	}

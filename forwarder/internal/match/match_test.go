@@ -230,6 +230,17 @@ func TestConcurrent(t *testing.T) {
 	group.Wait()
 }
 
+func TestNeedle(t *testing.T) {
+	for _, text := range []string{"a", "aa", "timeout", "~x", "x~", " "} {
+		needles := newNeedles([][]byte{[]byte(text)})
+		for _, b := range []string{"", "a", "ba", "aaa", "timeou", "a timeout", "timeouttimeout", "~", "~~x", "xx~", "~x~", "  "} {
+			if got, want := anyIn([]byte(b), needles), strings.Contains(b, text); got != want {
+				t.Errorf("%q in %q: %v, want %v", text, b, got, want)
+			}
+		}
+	}
+}
+
 // FuzzMatch compares with the standard library.
 func FuzzMatch(f *testing.F) {
 	for _, seed := range [][2]string{
