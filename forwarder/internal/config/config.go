@@ -3,10 +3,10 @@
 package config
 
 import (
-	"fmt"
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 
 	"kad/forwarder/internal/destination"
 	"kad/forwarder/internal/filter"
@@ -318,6 +318,9 @@ func (b *builder) destinationElements(path, name string, t table) (elements []lo
 		d := make(&b.config.Globals)
 		b.fill(at, t, d, "driver", "steps", "throttle")
 		b.failed(at, d.Init())
+		if d.Settings().DiskBuffer != nil && strings.HasPrefix(name, anonymous) {
+			b.Errorf(join(at, "disk_buffer"), "a disk buffer is found again by the name of its destination, and this one has none")
+		}
 		unique := name
 		if count++; count > 1 {
 			unique += "#" + strconv.Itoa(count)
@@ -399,7 +402,7 @@ func (b *builder) sourceNames(path string, v any) (sources []string) {
 		at := index(path, i)
 		if t, ok := e.(table); ok {
 			b.anonymous++
-			name := fmt.Sprintf("anonymous#%d", b.anonymous)
+			name := anonymous + strconv.Itoa(b.anonymous)
 			b.source(at, name, t, true)
 			sources = append(sources, name)
 			continue
@@ -416,9 +419,12 @@ func (b *builder) sourceNames(path string, v any) (sources []string) {
 	return sources
 }
 
+// anonymous begins the name of what is defined in place.
+const anonymous = "anonymous#"
+
 func (b *builder) inlineDestination(path string, t table) []logpath.Element {
 	b.anonymous++
-	return b.destinationElements(path, fmt.Sprintf("anonymous#%d", b.anonymous), t)
+	return b.destinationElements(path, anonymous+strconv.Itoa(b.anonymous), t)
 }
 
 // reference reads the name of an object, or the object itself: a table, or a list of them.

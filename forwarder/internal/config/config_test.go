@@ -154,6 +154,28 @@ stops = []
 	}
 }
 
+func TestDiskBuffer(t *testing.T) {
+	for _, test := range []struct{ name, text, want string }{
+		{"unknown key", "capacity_byte = 1", `x.toml:4:1: destination.d.disk_buffer.capacity_byte: no option "capacity_byte" (did you mean capacity_bytes?)`},
+		{"too small", "capacity_bytes = 512", `x.toml:4:1: destination.d.disk_buffer.capacity_bytes: 512 is below the minimum 1048576`},
+		{"relative directory", `dir = "queue"`, `x.toml:4:1: destination.d.disk_buffer.dir: "queue" is not an absolute path`},
+		{"unknown policy", `when_full = "wait"`, `x.toml:4:1: destination.d.disk_buffer.when_full: "wait" is not known, want drop_newest, drop_oldest or block`},
+		{"negative cache", "front_cache_size = -1", `x.toml:4:1: destination.d.disk_buffer.front_cache_size: -1 is below the minimum 1`},
+		{"negative count", "sync_messages = -1", `x.toml:4:1: destination.d.disk_buffer.sync_messages: -1 is below the minimum 1`},
+		{
+			"destination without a name", "[log.a]\ndestination = [{ driver = \"stdout\", disk_buffer = { reliable = true } }]",
+			`x.toml:5:37: log.a.destination[0].disk_buffer: a disk buffer is found again by the name of its destination, and this one has none`,
+		},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			_, err := Parse("x.toml", []byte("[destination.d]\ndriver = \"stdout\"\n[destination.d.disk_buffer]\n"+test.text+"\n"))
+			if err == nil || err.Error() != test.want {
+				t.Errorf("got %v\nwant %s", err, test.want)
+			}
+		})
+	}
+}
+
 // FuzzParse: a configuration or an error, never both.
 func FuzzParse(f *testing.F) {
 	data, err := os.ReadFile("reference.toml")

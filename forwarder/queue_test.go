@@ -1,0 +1,138 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// A forwarder with a reliable disk buffer and a dead destination is killed while it receives, again and again. What it had
+// taken arrives when the destination lives, in order, and the queue verbs tell of it.
+func TestKillWithDiskBuffer(t *testing.T) {
+	dir := t.TempDir()
+	sink, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := sink.Addr().(*net.TCPAddr)
+	if err := sink.Close(); err != nil { // dead: connections are refused
+		t.Fatal(err)
+	}
+	config := write(t, "forwarder.toml", fmt.Sprintf(`
+[options]
+keep_hostname = true
+time_reopen = "50ms"
+[source.s]
+driver = "unix_stream"
+path = "%s/in"
+[destination.d]
+driver = "network"
+address = "127.0.0.1"
+port = %d
+template = "$MSG\n"
+[destination.d.disk_buffer]
+dir = "%s/queue"
+reliable = true
+[log.l]
+source = ["s"]
+destination = ["d"]
+flags = ["flow_control"]
+`, dir, address.Port, dir))
+	queues := func(verb string, args ...string) string {
+		code, out, talk := forwarder(t, "", append([]string{"queue", verb, "--dir", filepath.Join(dir, "queue")}, args...)...)
+		if code != 0 {
+			t.Fatalf("queue %s: exit code %d, %s", verb, code, talk)
+		}
+		return out
+	}
+	const rounds, each = 3, 500
+	for round := range rounds {
+		kill := startForwarder(t, config)
+		conn := dialUnix(t, filepath.Join(dir, "in"))
+		for i := range each {
+			fmt.Fprintf(conn, "<13>Nov 21 10:00:00 p: %d.\n", round*each+i)
+		}
+		waitFor(t, func() bool { return strings.Count(queues("dump", "d"), "\n") == (round+1)*each })
+		kill()
+		_ = conn.Close()
+		if err := os.Remove(filepath.Join(dir, "in")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if out := queues("ls"); !strings.Contains(out, fmt.Sprintf("\nd      %d ", rounds*each)) {
+		t.Errorf("queue ls tells\n%s", out)
+	}
+	if out := queues("verify"); out != "" {
+		t.Errorf("queue verify tells %s", out)
+	}
+	sink, err = net.ListenTCP("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sink.Close()
+	kill := startForwarder(t, config)
+	defer kill()
+	conn, err := sink.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if err := conn.SetReadDeadline(time.Now().Add(20 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewScanner(conn)
+	for want := range rounds * each {
+		if !lines.Scan() || lines.Text() != fmt.Sprintf("%d.", want) {
+			t.Fatalf("got %q, %v, want %d.", lines.Text(), lines.Err(), want)
+		}
+	}
+	waitFor(t, func() bool { return queues("dump", "d") == "" })
+}
+
+// startForwarder starts a process of its own, which kill ends as kill -9 does.
+func startForwarder(t *testing.T, config string) (kill func()) {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(self, "run", "--config", config)
+	cmd.Env = append(os.Environ(), "FORWARDER_IS_MAIN=1")
+	var talk strings.Builder
+	cmd.Stderr = &talk
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	return func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait() // killed
+		if t.Failed() {
+			t.Log(talk.String())
+		}
+	}
+}
+
+func dialUnix(t *testing.T, path string) (conn net.Conn) {
+	t.Helper()
+	waitFor(t, func() (ok bool) {
+		var err error
+		conn, err = net.Dial("unix", path)
+		return err == nil
+	})
+	return conn
+}
+
+func waitFor(t *testing.T, done func() bool) {
+	t.Helper()
+	for end := time.Now().Add(20 * time.Second); !done(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("it did not come in 20 s")
+		}
+	}
+}
