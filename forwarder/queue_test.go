@@ -51,22 +51,32 @@ flags = ["flow_control"]
 		}
 		return out
 	}
-	const rounds, each = 3, 500
+	const rounds, each = 3, 2000
+	taken := func() []string { return strings.Split(strings.TrimSuffix(queues("dump", "d"), "\n"), "\n") }
 	for round := range rounds {
 		kill := startForwarder(t, config)
 		conn := dialUnix(t, filepath.Join(dir, "in"))
-		for i := range each {
-			fmt.Fprintf(conn, "<13>Nov 21 10:00:00 p: %d.\n", round*each+i)
-		}
-		waitFor(t, func() bool { return strings.Count(queues("dump", "d"), "\n") == (round+1)*each })
+		go func() {
+			for i := 0; ; i++ {
+				if _, err := fmt.Fprintf(conn, "<13>Nov 21 10:00:00 p: %d %d.\n", round, i); err != nil {
+					return // killed
+				}
+			}
+		}()
+		before := 0
+		waitFor(t, func() bool { before = len(taken()); return before > (round+1)*each })
 		kill()
 		_ = conn.Close()
+		if after := len(taken()); after < before {
+			t.Errorf("%d messages after the kill, %d before", after, before)
+		}
 		if err := os.Remove(filepath.Join(dir, "in")); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if out := queues("ls"); !strings.Contains(out, fmt.Sprintf("\nd      %d ", rounds*each)) {
-		t.Errorf("queue ls tells\n%s", out)
+	want := taken()
+	if out := queues("ls"); !strings.Contains(out, fmt.Sprintf("\nd      %d ", len(want))) {
+		t.Errorf("%d messages were taken, queue ls tells\n%s", len(want), out)
 	}
 	if out := queues("verify"); out != "" {
 		t.Errorf("queue verify tells %s", out)
@@ -87,10 +97,18 @@ flags = ["flow_control"]
 		t.Fatal(err)
 	}
 	lines := bufio.NewScanner(conn)
-	for want := range rounds * each {
-		if !lines.Scan() || lines.Text() != fmt.Sprintf("%d.", want) {
-			t.Fatalf("got %q, %v, want %d.", lines.Text(), lines.Err(), want)
+	round, number := 0, 0
+	for i, want := range want {
+		if !lines.Scan() || lines.Text() != want {
+			t.Fatalf("message %d: got %q, %v, want %s", i, lines.Text(), lines.Err(), want)
 		}
+		if want != fmt.Sprintf("%d %d.", round, number) {
+			round, number = round+1, 0
+		}
+		if want != fmt.Sprintf("%d %d.", round, number) {
+			t.Fatalf("message %d is %q, want %d %d.", i, want, round, number)
+		}
+		number++
 	}
 	waitFor(t, func() bool { return queues("dump", "d") == "" })
 }
