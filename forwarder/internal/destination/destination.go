@@ -62,7 +62,9 @@ type Common struct {
 	Flags          []string            `toml:"flags"`
 	DiskBuffer     *queue.Options      `toml:"disk_buffer"` // nil: the queue is in memory
 
-	noMultiLine, syslogProtocol bool
+	Failover *Failover `toml:"failover"` // for connections only
+
+	noMultiLine, syslogProtocol, canFailOver bool
 }
 
 func common(g *option.Globals) Common {
@@ -90,6 +92,9 @@ func (c *Common) Init() error {
 			return option.Errorf(fmt.Sprintf("flags[%d]", i), "flag %q is not known, want no_multi_line, syslog_protocol or threaded", f)
 		}
 	}
+	if c.Failover != nil && !c.canFailOver {
+		return option.Errorf("failover", "only a network or syslog destination with transport tcp or tls has servers to fail over to")
+	}
 	if c.FracDigits < 0 || c.FracDigits > 6 {
 		return option.Errorf("frac_digits", "%d is not from 0 to 6", c.FracDigits)
 	}
@@ -110,13 +115,18 @@ type Destination struct {
 	queue  queue.Queue
 	logger *slog.Logger
 	reopen atomic.Bool
+	sender *sender // of connections; nil: the driver's Conn is used
 
 	received, dropped, sent atomic.Uint64
 }
 
 // New makes a destination of a driver whose Init was called. It starts nothing.
 func New(name string, driver Driver) *Destination {
-	return &Destination{Name: name, driver: driver, queue: queue.New(driver.Settings().LogFIFOSize)}
+	d := &Destination{Name: name, driver: driver, queue: queue.New(driver.Settings().LogFIFOSize)}
+	if n, ok := driver.(*Network); ok && n.Transport != "udp" {
+		d.sender = newSender(d, n)
+	}
+	return d
 }
 
 // Open opens the disk buffer, if the destination has one. Without Open its queue is in memory.
@@ -164,6 +174,10 @@ func (d *Destination) Run(ctx context.Context, logger *slog.Logger) error {
 }
 
 func (d *Destination) send(ctx context.Context) error {
+	if d.sender != nil {
+		d.sender.run(ctx)
+		return nil
+	}
 	var conn Conn
 	var last error
 	for {

@@ -163,7 +163,7 @@ func TestNetworkWaitsForServer(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	got := make(chan []string)
+	got := make(chan []string, 1)
 	go func() {
 		conn, err := l.Accept()
 		if err != nil {
@@ -206,6 +206,16 @@ func TestInitErrors(t *testing.T) {
 		{driver("network", func(n *Network) { n.Address, n.Transport, n.Failover = "a", "udp", &Failover{} }), "failover: a udp destination cannot tell that a server failed: use tcp or tls"},
 		{driver("network", func(n *Network) { n.Address, n.TLS = "a", &TLS{} }), `tls: only for transport = "tls"`},
 		{driver("network", func(n *Network) { n.Address, n.Transport, n.TLS = "a", "tls", &TLS{MinVersion: "1.0"} }), `tls.min_version: version "1.0" is not known, want 1.2 or 1.3`},
+		{driver("network", func(n *Network) { n.Address, n.Failover = "a", &Failover{} }), "failover: servers is required: those that follow the primary one"},
+		{driver("network", func(n *Network) { n.Address, n.Failover = "a", &Failover{Failback: &Failback{}} }), "failover.failback: there is no server to come back from: servers is empty"},
+		{driver("network", func(n *Network) { n.Address, n.Failover = "a", &Failover{Servers: []string{"b", ""}} }), "failover.servers[1]: a server has no name"},
+		{driver("network", func(n *Network) {
+			n.Address, n.Failover = "a", &Failover{Servers: []string{"b"}, Failback: &Failback{SuccessfulProbesRequired: -1}}
+		}), "failover.failback.successful_probes_required: -1 is below the minimum 1"},
+		{driver("network", func(n *Network) { n.Address, n.DeadPeer = "a", 0 }), "dead_peer_timeout: 0 is not possible: every server would fail at once"},
+		{driver("network", func(n *Network) { n.Address, n.Stall = "a", 0 }), "stall_timeout: 0 is not possible: every server would fail at once"},
+		{driver("file", func(f *File) { f.Path, f.Failover = template.Must("/x"), &Failover{Servers: []string{"b"}} }), "failover: only a network or syslog destination with transport tcp or tls has servers to fail over to"},
+		{driver("unix_stream", func(u *Unix) { u.Path, u.Failover = "/x", &Failover{Servers: []string{"b"}} }), "failover: only a network or syslog destination with transport tcp or tls has servers to fail over to"},
 		{driver("file", func(*File) {}), "path: the path of a file is required"},
 		{driver("file", func(f *File) { f.Path, f.Owner = template.Must("/x"), "nobody-of-this-name" }), "owner: user: unknown user nobody-of-this-name"},
 		{driver("stdout", func(s *Stdout) { s.Flags = []string{"nonsense"} }), `flags[0]: flag "nonsense" is not known, want no_multi_line, syslog_protocol or threaded`},

@@ -2,9 +2,13 @@ package destination
 
 import (
 	"context"
+	"crypto/tls"
+	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
+	"os"
 	"strconv"
 	"syscall"
 	"time"
@@ -28,27 +32,42 @@ type Network struct {
 	ReceiveBuffer  option.Size     `toml:"so_rcvbuf"`
 	KeepAlive      bool            `toml:"so_keepalive"`
 	ConnectTimeout option.Duration `toml:"connect_timeout"`
-	Failover       *Failover       `toml:"failover"`
+	DeadPeer       option.Duration `toml:"dead_peer_timeout"` // until a server that answers nothing has failed
+	Stall          option.Duration `toml:"stall_timeout"`     // until one that takes nothing has failed
+	ReplayWindow   ReplayWindow    `toml:"replay_window"`
 	TLS            *TLS            `toml:"tls"`
 
 	syslog bool
-	next   int // server that is tried next
 }
 
-// Failover are the servers that are used when the primary one fails.
-type Failover struct {
-	Servers  []string  `toml:"servers"`
-	Failback *Failback `toml:"failback"` // nil: round-robin
-}
+// A ReplayWindow is how many of the last bytes that a server has acknowledged are sent again to the next one, if it went
+// without having read them all.
+type ReplayWindow int64
 
-// Failback is the return to the primary server.
-type Failback struct {
-	TCPProbeInterval         option.Duration `toml:"tcp_probe_interval"`
-	SuccessfulProbesRequired int             `toml:"successful_probes_required"`
+// autoWindow is what the server's receive buffer can hold.
+const autoWindow ReplayWindow = -1
+
+// UnmarshalText reads "auto", or a size.
+func (r *ReplayWindow) UnmarshalText(text []byte) error {
+	if string(text) == "auto" {
+		*r = autoWindow
+		return nil
+	}
+	var size option.Size
+	if err := size.UnmarshalText(text); err != nil {
+		return fmt.Errorf(`replay window %q is neither "auto" nor a number of bytes, nor one with a unit like "64KiB"`, text)
+	}
+	*r = ReplayWindow(size)
+	return nil
 }
 
 func newNetwork(g *option.Globals) Driver {
-	return &Network{Common: common(g), Transport: "tcp", KeepAlive: true, ConnectTimeout: option.Duration(10 * time.Second)}
+	n := &Network{
+		Common: common(g), Transport: "tcp", KeepAlive: true, ConnectTimeout: option.Duration(10 * time.Second),
+		DeadPeer: option.Duration(3 * time.Second), Stall: option.Duration(10 * time.Second), ReplayWindow: autoWindow,
+	}
+	n.canFailOver = true
+	return n
 }
 
 func newSyslog(g *option.Globals) Driver {
@@ -77,6 +96,10 @@ func (n *Network) Init() error {
 		return option.Errorf("port", "%d is not from 1 to 65535", n.Port)
 	case n.Failover != nil && n.Transport == "udp":
 		return option.Errorf("failover", "a udp destination cannot tell that a server failed: use tcp or tls")
+	case n.DeadPeer == 0:
+		return option.Errorf("dead_peer_timeout", "0 is not possible: every server would fail at once")
+	case n.Stall == 0:
+		return option.Errorf("stall_timeout", "0 is not possible: every server would fail at once")
 	case n.TLS != nil && n.Transport != "tls":
 		return option.Errorf("tls", `only for transport = "tls"`)
 	}
@@ -97,21 +120,6 @@ func (n *Network) Init() error {
 	return nil
 }
 
-func (f *Failover) init() error {
-	if b := f.Failback; b != nil {
-		if b.TCPProbeInterval == 0 {
-			b.TCPProbeInterval = option.Duration(time.Minute)
-		}
-		if b.SuccessfulProbesRequired == 0 {
-			b.SuccessfulProbesRequired = 3
-		}
-		if b.SuccessfulProbesRequired < 0 {
-			return option.Errorf("failover.failback.successful_probes_required", "%d is below the minimum 1", b.SuccessfulProbesRequired)
-		}
-	}
-	return nil
-}
-
 // Format says how a message is written: with a newline at its end, also where the length stands before it, as syslog-ng has
 // it.
 func (n *Network) Format() Format {
@@ -126,65 +134,107 @@ func (n *Network) Format() Format {
 	return Format{Append: n.text(true)}
 }
 
-func (n *Network) servers() []string {
-	list := []string{n.Address}
-	if n.Failover != nil {
-		list = append(list, n.Failover.Servers...)
+// Connect opens a socket for datagrams. Connections are the sender's.
+func (n *Network) Connect(ctx context.Context, _ *slog.Logger) (Conn, error) {
+	addresses, err := net.DefaultResolver.LookupIPAddr(ctx, n.Address)
+	if err != nil {
+		return nil, err
 	}
-	return list
-}
-
-// Connect tries each server once, beginning with the one after that which failed last.
-func (n *Network) Connect(ctx context.Context, logger *slog.Logger) (Conn, error) {
-	servers := n.servers()
-	var failed error
-	for range servers {
-		server := servers[n.next%len(servers)]
-		n.next++
-		conn, err := n.dial(ctx, server)
-		if err == nil {
-			logger.Info("connected", "server", server, "address", conn.RemoteAddr().String())
-			if n.Transport == "udp" {
-				return &datagrams{conn}, nil
-			}
-			return newStream(conn), nil
-		}
-		if failed == nil {
-			failed = err
-		}
-	}
-	return nil, failed
-}
-
-func (n *Network) dial(ctx context.Context, server string) (net.Conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, time.Duration(n.ConnectTimeout))
-	defer cancel()
-	network := "tcp"
-	var local net.Addr
-	if n.Transport == "udp" {
-		network = "udp"
-		local = &net.UDPAddr{IP: net.ParseIP(n.LocalIP), Port: n.LocalPort}
-	} else {
-		local = &net.TCPAddr{IP: net.ParseIP(n.LocalIP), Port: n.LocalPort}
-	}
-	d := net.Dialer{Control: n.control, KeepAlive: -1}
-	if n.KeepAlive {
-		d.KeepAlive = 0
-	}
+	d := net.Dialer{Control: n.control}
 	if n.LocalIP != "" || n.LocalPort != 0 {
-		d.LocalAddr = local
+		d.LocalAddr = &net.UDPAddr{IP: net.ParseIP(n.LocalIP), Port: n.LocalPort}
 	}
-	conn, err := d.DialContext(ctx, network, net.JoinHostPort(server, strconv.Itoa(n.Port)))
-	if err != nil || n.Transport != "tls" {
-		return conn, err
+	conn, err := d.DialContext(ctx, "udp", net.JoinHostPort(addresses[0].String(), strconv.Itoa(n.Port)))
+	if err != nil {
+		return nil, err
 	}
-	return n.TLS.handshake(ctx, conn, server)
+	return &datagrams{conn}, nil
+}
+
+// dial connects to the first address of a server that answers, and with TLS shows the right certificate. The TLS
+// connection is nil without TLS.
+func (n *Network) dial(ctx context.Context, server string) (conn *counter, secure *tls.Conn, err error) {
+	err = n.each(ctx, server, func(ctx context.Context, address string) error {
+		tcp, err := n.dialTCP(ctx, address)
+		if err != nil {
+			return err
+		}
+		conn = &counter{TCPConn: tcp}
+		if n.Transport == "tls" {
+			secure, err = n.TLS.handshake(ctx, conn, server)
+		}
+		return err
+	})
+	return conn, secure, err
+}
+
+// probe connects to the first address of a server that answers. A server that must take something is told that no more
+// comes, which it reads before it closes.
+func (n *Network) probe(ctx context.Context, server string, mustTake bool) error {
+	return n.each(ctx, server, func(ctx context.Context, address string) error {
+		tcp, err := n.dialTCP(ctx, address)
+		if err != nil {
+			return err
+		}
+		defer tcp.Close()
+		if !mustTake {
+			return nil
+		}
+		deadline, _ := ctx.Deadline()
+		if err := errors.Join(tcp.CloseWrite(), tcp.SetReadDeadline(deadline)); err != nil {
+			return err
+		}
+		if _, err = io.Copy(io.Discard, tcp); errors.Is(err, os.ErrDeadlineExceeded) {
+			return errStalled
+		}
+		return nil
+	})
+}
+
+// each calls try with the addresses of a server until it succeeds.
+func (n *Network) each(ctx context.Context, server string, try func(ctx context.Context, address string) error) error {
+	timeout := time.Duration(n.ConnectTimeout)
+	lookup, cancel := context.WithTimeout(ctx, timeout)
+	addresses, err := net.DefaultResolver.LookupIPAddr(lookup, server)
+	cancel()
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, a := range addresses {
+		attempt, cancel := context.WithTimeout(ctx, timeout)
+		err := try(attempt, a.String())
+		cancel()
+		if err == nil {
+			return nil
+		}
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+// dialTCP connects. A peer that is silent while nothing is on its way to it is found by keepalives; while something is, by
+// the sender. TCP_USER_TIMEOUT would take a window that is shut for silence too (tcp(7)).
+func (n *Network) dialTCP(ctx context.Context, address string) (*net.TCPConn, error) {
+	interval := max(time.Second, time.Duration(n.DeadPeer)/3)
+	d := net.Dialer{Control: n.control, KeepAliveConfig: net.KeepAliveConfig{Enable: n.KeepAlive, Idle: interval, Interval: interval, Count: 2}}
+	if n.LocalIP != "" || n.LocalPort != 0 {
+		d.LocalAddr = &net.TCPAddr{IP: net.ParseIP(n.LocalIP), Port: n.LocalPort}
+	}
+	conn, err := d.DialContext(ctx, "tcp", net.JoinHostPort(address, strconv.Itoa(n.Port)))
+	if err != nil {
+		return nil, err
+	}
+	return conn.(*net.TCPConn), nil
 }
 
 // control sets the buffers before the connection is made, since TCP settles its window then.
 func (n *Network) control(_, _ string, raw syscall.RawConn) (err error) {
 	ctlErr := raw.Control(func(fd uintptr) {
-		if n.SendBuffer > 0 {
+		if n.LocalPort != 0 { // that of the connection before may still be in use
+			err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEADDR, 1)
+		}
+		if n.SendBuffer > 0 && err == nil {
 			err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_SNDBUF, int(n.SendBuffer))
 		}
 		if n.ReceiveBuffer > 0 && err == nil {
@@ -194,44 +244,6 @@ func (n *Network) control(_, _ string, raw syscall.RawConn) (err error) {
 	if ctlErr != nil {
 		return ctlErr
 	}
-	return err
-}
-
-// A stream writes whole batches.
-type stream struct {
-	net.Conn
-	closed chan struct{} // by the peer
-	buffer net.Buffers
-}
-
-// newStream watches conn: a server does not talk, so what can be read is that it has gone.
-func newStream(conn net.Conn) *stream {
-	s := &stream{Conn: conn, closed: make(chan struct{})}
-	go func() {
-		defer close(s.closed)
-		var waste [512]byte
-		for {
-			if _, err := conn.Read(waste[:]); err != nil {
-				return
-			}
-		}
-	}()
-	return s
-}
-
-// Write writes the batches at once.
-func (s *stream) Write(batches []*queue.Batch) error {
-	select {
-	case <-s.closed:
-		return errClosed
-	default:
-	}
-	s.buffer = s.buffer[:0]
-	for _, b := range batches {
-		s.buffer = append(s.buffer, b.Data)
-	}
-	buffers := s.buffer
-	_, err := buffers.WriteTo(s.Conn)
 	return err
 }
 

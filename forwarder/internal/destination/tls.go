@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"net"
+	"sync/atomic"
 
 	"kad/forwarder/internal/option"
 )
@@ -19,36 +20,48 @@ type TLS struct {
 	PeerVerify string `toml:"peer_verify"` // required, none
 	MinVersion string `toml:"min_version"` // 1.2, 1.3
 
-	config *tls.Config
+	config atomic.Pointer[tls.Config]
 }
 
 func (t *TLS) init() error {
+	config, err := t.load()
+	if err == nil {
+		t.config.Store(config)
+	}
+	return err
+}
+
+func (t *TLS) load() (*tls.Config, error) {
 	version, err := option.TLSVersion(t.MinVersion)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	t.config = &tls.Config{MinVersion: version}
+	config := &tls.Config{MinVersion: version, DynamicRecordSizingDisabled: true}
 	switch t.PeerVerify {
 	case "", "required":
 	case "none":
-		t.config.InsecureSkipVerify = true
+		config.InsecureSkipVerify = true
 	default:
-		return option.Errorf("tls.peer_verify", "%q is not known, want required or none", t.PeerVerify)
+		return nil, option.Errorf("tls.peer_verify", "%q is not known, want required or none", t.PeerVerify)
 	}
 	if t.CertFile != "" || t.KeyFile != "" {
 		pair, err := tls.LoadX509KeyPair(t.CertFile, t.KeyFile)
 		if err != nil {
-			return option.Errorf("tls.cert_file", "%w", err)
+			return nil, option.Errorf("tls.cert_file", "%w", err)
 		}
-		t.config.Certificates = []tls.Certificate{pair}
+		config.Certificates = []tls.Certificate{pair}
 	}
-	t.config.RootCAs, err = option.LoadCAs(t.CAFile, t.CADir)
-	return err
+	config.RootCAs, err = option.LoadCAs(t.CAFile, t.CADir)
+	return config, err
 }
 
-// handshake makes a TLS connection of conn, with the certificate checked against the server's own name.
-func (t *TLS) handshake(ctx context.Context, conn net.Conn, server string) (net.Conn, error) {
-	config := t.config.Clone()
+// handshake makes a TLS connection of conn, with the certificate checked against the server's own name. The files are read
+// anew each time; if they are not good, what was read before is used.
+func (t *TLS) handshake(ctx context.Context, conn net.Conn, server string) (*tls.Conn, error) {
+	if config, err := t.load(); err == nil {
+		t.config.Store(config)
+	}
+	config := t.config.Load().Clone()
 	if config.ServerName = t.ServerName; config.ServerName == "" {
 		config.ServerName = server
 	}

@@ -45,6 +45,44 @@ func (u *Unix) Connect(ctx context.Context, _ *slog.Logger) (Conn, error) {
 	return newStream(conn), nil
 }
 
+// A stream writes whole batches.
+type stream struct {
+	net.Conn
+	closed chan struct{} // by the peer
+	buffer net.Buffers
+}
+
+// newStream watches conn: a server does not talk, so what can be read is that it has gone.
+func newStream(conn net.Conn) *stream {
+	s := &stream{Conn: conn, closed: make(chan struct{})}
+	go func() {
+		defer close(s.closed)
+		var waste [512]byte
+		for {
+			if _, err := conn.Read(waste[:]); err != nil {
+				return
+			}
+		}
+	}()
+	return s
+}
+
+// Write writes the batches at once.
+func (s *stream) Write(batches []*queue.Batch) error {
+	select {
+	case <-s.closed:
+		return errClosed
+	default:
+	}
+	s.buffer = s.buffer[:0]
+	for _, b := range batches {
+		s.buffer = append(s.buffer, b.Data)
+	}
+	buffers := s.buffer
+	_, err := buffers.WriteTo(s.Conn)
+	return err
+}
+
 // isDatagramLoss tells whether an error is about one datagram, not about the socket.
 func isDatagramLoss(err error) bool {
 	return errors.Is(err, syscall.EMSGSIZE) || errors.Is(err, syscall.ECONNREFUSED)

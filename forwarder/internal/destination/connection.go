@@ -1,0 +1,252 @@
+package destination
+
+import (
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// maxRecord is the plaintext of a TLS record (RFC 8446, section 5.1).
+const maxRecord = 16384
+
+// resetGrace is how long after the one sign that a server has gone the other one comes.
+const resetGrace = 100 * time.Millisecond
+
+// A counter is the TCP connection below TLS. After the handshake it gathers records to write them at once.
+type counter struct {
+	*net.TCPConn
+	mu      sync.Mutex // guards what follows: TLS answers key updates when it reads
+	gather  bool
+	records []byte
+	written int64
+}
+
+// Write takes a record.
+func (c *counter) Write(b []byte) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.written += int64(len(b))
+	if !c.gather {
+		return c.TCPConn.Write(b)
+	}
+	c.records = append(c.records, b...)
+	return len(b), nil
+}
+
+func (c *counter) flush() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	_, err := c.TCPConn.Write(c.records)
+	c.records = c.records[:0]
+	return err
+}
+
+// A mark says that the bytes of TLS up to record carry those of messages up to plain.
+type mark struct{ record, plain int64 }
+
+// A connection to a server writes on a goroutine, and reads on another one: a server does not talk, but goes.
+type connection struct {
+	server int
+	since  time.Time
+	tcp    *counter
+	secure *tls.Conn // nil without TLS
+	window window
+
+	buffers  net.Buffers // that are being written
+	busy     bool        // they are
+	write    chan net.Buffers
+	written  chan error
+	writeErr error
+	gone     chan error // nil after a FIN
+	readDone bool
+	readErr  error
+
+	control func(fd uintptr) // fills info
+	info    *unix.TCPInfo
+	infoErr error
+	raw     syscall.RawConn
+	widest  int64     // window that the server has advertised
+	arrived int64     // bytes acknowledged, of TLS if there is
+	changed time.Time // when that grew, or began to be waited for
+
+	mu    sync.Mutex // guards marks
+	marks []mark
+	plain int64 // of the marks that were acknowledged
+}
+
+func newConnection(server int, tcp *counter, secure *tls.Conn) (*connection, error) {
+	raw, err := tcp.SyscallConn()
+	if err != nil {
+		return nil, errors.Join(err, tcp.Close())
+	}
+	now := time.Now()
+	c := &connection{server: server, tcp: tcp, secure: secure, since: now, changed: now, raw: raw}
+	c.control = func(fd uintptr) {
+		info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO)
+		if c.infoErr = err; err == nil {
+			c.info = info
+		}
+	}
+	if err := c.poll(); err != nil {
+		return nil, errors.Join(err, tcp.Close())
+	}
+	c.write, c.written, c.gone = make(chan net.Buffers), make(chan error, 1), make(chan error, 1)
+	tcp.gather = secure != nil
+	go func() {
+		for buffers := range c.write {
+			c.written <- c.writeAll(buffers)
+		}
+	}()
+	go func() { c.gone <- c.watch() }()
+	return c, nil
+}
+
+// watch reads until the server has gone. Its error is nil if the server has closed the connection by a FIN.
+func (c *connection) watch() error {
+	if c.secure == nil {
+		_, err := io.Copy(io.Discard, c.tcp.TCPConn)
+		return err
+	}
+	_, err := io.Copy(io.Discard, c.secure)
+	if err == nil { // a close_notify, after which a FIN or a reset tells whether all was read
+		if err = c.tcp.SetReadDeadline(time.Now().Add(resetGrace)); err == nil {
+			_, err = io.Copy(io.Discard, c.tcp.TCPConn)
+		}
+	}
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		return nil
+	}
+	return err
+}
+
+func (c *connection) writeAll(buffers net.Buffers) error {
+	if c.secure == nil {
+		_, err := buffers.WriteTo(c.tcp.TCPConn)
+		return err
+	}
+	for _, b := range buffers {
+		for len(b) > 0 {
+			n := min(len(b), maxRecord)
+			if _, err := c.secure.Write(b[:n]); err != nil {
+				return err
+			}
+			b = b[n:]
+			c.mark(int64(n))
+		}
+	}
+	return c.tcp.flush()
+}
+
+func (c *connection) mark(n int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	last := c.plain
+	if len(c.marks) > 0 {
+		last = c.marks[len(c.marks)-1].plain
+	}
+	c.marks = append(c.marks, mark{c.tcp.written, last + n})
+}
+
+// messageBytes is how many bytes of messages have arrived if so many of the connection have.
+func (c *connection) messageBytes(arrived int64) int64 {
+	if c.secure == nil {
+		return arrived
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n := 0
+	for n < len(c.marks) && c.marks[n].record <= arrived {
+		c.plain = c.marks[n].plain
+		n++
+	}
+	c.marks = append(c.marks[:0], c.marks[n:]...)
+	return c.plain
+}
+
+// send begins to write.
+func (c *connection) send(items []item) {
+	if len(c.window.items) == 0 {
+		c.changed = time.Now()
+	}
+	c.buffers = c.buffers[:0]
+	for _, i := range items {
+		c.window.add(i)
+		c.buffers = append(c.buffers, i.bytes())
+	}
+	c.busy = true
+	c.write <- c.buffers
+}
+
+// poll asks the kernel what has arrived. It can be asked until the socket is closed, also after a reset.
+func (c *connection) poll() error {
+	if err := errors.Join(c.raw.Control(c.control), c.infoErr); err != nil {
+		return err
+	}
+	c.widest = max(c.widest, int64(c.info.Snd_wnd))
+	if arrived := max(0, int64(c.info.Bytes_acked)-1); arrived > c.arrived { // the SYN is counted (RFC 4898, tcpEStatsAppHCThruOctetsAcked)
+		c.arrived, c.changed = arrived, time.Now()
+	}
+	return nil
+}
+
+// buffer is how many bytes the receive buffer of the server can hold. The window that it advertises may grow while the
+// buffer fills, until both meet: it has been seen at half of the buffer's size at least.
+func (c *connection) buffer() int64 { return 2 * c.widest }
+
+// unread is how many of the bytes that were acknowledged may be unread.
+func (c *connection) unread() int64 { return c.buffer() - int64(c.info.Snd_wnd) }
+
+// finish tells the server that no more comes. Its own FIN says that it has read all.
+func (c *connection) finish() error {
+	if c.secure != nil {
+		if err := errors.Join(c.secure.CloseWrite(), c.tcp.flush()); err != nil {
+			return err
+		}
+	}
+	return c.tcp.CloseWrite()
+}
+
+// close ends the connection. It tells whether the server had read all that it acknowledged: a socket that is closed before
+// that sends a reset instead of a FIN (RFC 2525, section 2.17). What is not acknowledged is not sent any more.
+func (c *connection) close() (hasRead bool) {
+	if !c.readDone {
+		deadline := time.Now()
+		if c.writeErr != nil {
+			deadline = deadline.Add(resetGrace)
+		}
+		_ = c.tcp.SetReadDeadline(deadline) // of an open socket
+		c.readErr = <-c.gone
+	}
+	_ = c.tcp.SetWriteDeadline(time.Now())
+	if c.busy {
+		c.writeErr = errors.Join(c.writeErr, <-c.written)
+	}
+	close(c.write)
+	_ = c.poll() // what was known before holds
+	hasRead = is(c.readErr, syscall.EPIPE) && is(c.writeErr, syscall.EPIPE, os.ErrDeadlineExceeded)
+	if !hasRead || c.writeErr != nil {
+		_ = c.tcp.SetLinger(0) // else the kernel would go on
+	}
+	_ = c.tcp.Close()
+	return hasRead
+}
+
+// is tells whether err is none, or one of those that a FIN explains.
+func is(err error, harmless ...error) bool {
+	if err == nil {
+		return true
+	}
+	for _, h := range harmless {
+		if errors.Is(err, h) {
+			return true
+		}
+	}
+	return false
+}

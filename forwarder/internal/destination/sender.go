@@ -1,0 +1,508 @@
+package destination
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"kad/forwarder/internal/queue"
+)
+
+var (
+	errSilent  = errors.New("it has not answered for dead_peer_timeout")
+	errStalled = errors.New("it has taken nothing for stall_timeout")
+)
+
+// pollInterval is how often the kernel is asked what has arrived, while something is on its way.
+const pollInterval = 5 * time.Millisecond
+
+// provenAfter is how long a connection must have lasted for its server to have worked.
+const provenAfter = time.Second
+
+// A Status is what a destination with connections is doing.
+type Status struct {
+	Servers    []string
+	Current    string // server in use, or tried
+	Address    string // of the connection; empty: there is none
+	Since      time.Time
+	Pinned     bool
+	Switches   uint64 // connections after the first one
+	Reason     string // of the last loss of a connection
+	GoodProbes int    // one after the other
+	ProbeError string // of the last probe
+
+	// Messages that were sent again: those that the server's kernel had not acknowledged, and those that it had, but that
+	// the server may not have read.
+	ResentUnacknowledged, ResentUnread uint64
+}
+
+// A sender empties the queue of a destination to one server at a time. A goroutine, that of run, has all of it but status.
+type sender struct {
+	*Destination
+	network  *Network
+	servers  []string
+	rotation rotation
+	timeouts struct{ dead, stall, reopen, probe time.Duration }
+	commands chan func()
+
+	ctx       context.Context
+	conn      *connection // nil: none
+	next      *connection // to take the place of conn when that has nothing on its way
+	finishing bool        // conn is, all is sent
+	pending   []item      // to be written
+	spare     []item
+	drained   bool // nothing comes any more
+	dialing   bool
+	probing   bool
+	attempts  sync.WaitGroup
+	dialed    chan attempt
+	reopen    *time.Timer
+	probe     *time.Timer
+	probed    time.Time // when the last probe began
+	finished  *time.Timer
+	errs      []string // the last one of each server, as it was logged
+
+	mu     sync.Mutex
+	status Status
+}
+
+// An attempt is what came of connecting to a server.
+type attempt struct {
+	server int
+	conn   *connection // nil: probe without use of it, or an error
+	probe  bool
+	err    error
+}
+
+func newSender(d *Destination, n *Network) *sender {
+	s := &sender{Destination: d, network: n, servers: []string{n.Address}, commands: make(chan func()), dialed: make(chan attempt)}
+	t := &s.timeouts
+	t.dead, t.stall, t.reopen = time.Duration(n.DeadPeer), time.Duration(n.Stall), time.Duration(n.TimeReopen)
+	if f := n.Failover; f != nil {
+		s.servers = append(s.servers, f.Servers...)
+		if f.Failback != nil {
+			s.rotation.required, t.probe = f.Failback.SuccessfulProbesRequired, time.Duration(f.Failback.TCPProbeInterval)
+		}
+	}
+	s.rotation.servers = len(s.servers)
+	s.errs = make([]string, len(s.servers))
+	s.status.Servers = s.servers
+	return s
+}
+
+func stopped() *time.Timer {
+	t := time.NewTimer(time.Hour)
+	t.Stop()
+	return t
+}
+
+// run sends until the queue is drained and all has arrived, or ctx ends.
+func (s *sender) run(ctx context.Context) {
+	ctx, cancel := context.WithCancel(ctx)
+	s.ctx = ctx
+	s.reopen, s.probe, s.finished = stopped(), stopped(), stopped()
+	batches := make(chan []*queue.Batch)
+	s.attempts.Go(func() { s.fetch(batches) })
+	defer s.attempts.Wait()
+	defer cancel()
+	defer s.closeAll()
+	poll := time.NewTicker(pollInterval)
+	defer poll.Stop()
+	s.dial()
+	for ctx.Err() == nil {
+		s.advance()
+		if s.drained && s.conn == nil && len(s.pending) == 0 {
+			return
+		}
+		s.wait(batches, poll)
+	}
+}
+
+// wait does what the next event calls for.
+func (s *sender) wait(batches chan []*queue.Batch, poll *time.Ticker) {
+	var in chan []*queue.Batch
+	var written, gone chan error
+	var ticks <-chan time.Time
+	if c := s.conn; c != nil {
+		written = c.written
+		if !c.readDone {
+			gone = c.gone
+		}
+		if c.busy || len(c.window.items) > 0 {
+			ticks = poll.C
+		}
+		if !c.busy && s.next == nil && !s.finishing {
+			in = batches
+		}
+	}
+	if s.drained || len(s.pending) > 0 {
+		in = nil
+	}
+	select {
+	case list, ok := <-in:
+		s.drained = !ok
+		for _, b := range list {
+			s.pending = append(s.pending, item{Batch: b, queued: true})
+		}
+	case err := <-written:
+		s.conn.busy, s.conn.writeErr = false, err
+		if err != nil {
+			s.lose(err)
+		} else {
+			s.acknowledge()
+		}
+	case err := <-gone:
+		s.conn.readDone, s.conn.readErr = true, err
+		if err == nil {
+			err = errClosed
+		}
+		s.lose(err)
+	case <-ticks:
+		s.acknowledge()
+	case a := <-s.dialed:
+		s.tried(a)
+	case <-s.reopen.C:
+		s.dial()
+	case <-s.probe.C:
+		s.startProbe()
+	case <-s.finished.C: // a server that does not close, though all has arrived
+		s.leave()
+	case f := <-s.commands:
+		f()
+	case <-s.ctx.Done():
+	}
+}
+
+// fetch takes batches out of the queue: its Next can only be waited for on a goroutine of its own.
+func (s *sender) fetch(batches chan<- []*queue.Batch) {
+	defer close(batches)
+	for {
+		list := s.queue.Next(maxWrite)
+		if len(list) == 0 {
+			return
+		}
+		select {
+		case batches <- list:
+		case <-s.ctx.Done():
+			return
+		}
+	}
+}
+
+// advance writes what is pending, or leaves the connection that is not needed any more.
+func (s *sender) advance() {
+	c := s.conn
+	if c == nil || c.busy || s.finishing {
+		return
+	}
+	leaving := s.next != nil
+	switch {
+	case len(s.pending) > 0 && !leaving:
+		c.send(s.pending)
+		clear(s.pending)
+		s.pending = s.pending[:0]
+	case (leaving || s.drained) && len(c.window.items) == 0:
+		s.finishing = true
+		if err := c.finish(); err != nil {
+			s.lose(err)
+			return
+		}
+		s.finished.Reset(s.timeouts.dead)
+	}
+}
+
+// acknowledge lets go what has arrived, and finds out whether nothing more does.
+func (s *sender) acknowledge() {
+	c := s.conn
+	if err := c.poll(); err != nil {
+		s.lose(err)
+		return
+	}
+	s.settle(c)
+	if len(c.window.items) == 0 {
+		return
+	}
+	idle := time.Since(c.changed)
+	switch {
+	case idle > s.timeouts.stall:
+		s.rotation.stalled = s.rotation.stalled || c.server == 0
+		s.lose(errStalled)
+	case idle > s.timeouts.dead && c.info.Unacked > 0 && time.Duration(c.info.Last_ack_recv)*time.Millisecond > s.timeouts.dead:
+		s.lose(errSilent)
+	}
+}
+
+// settle acknowledges in the queue what has arrived.
+func (s *sender) settle(c *connection) {
+	keep := int64(s.network.ReplayWindow)
+	if s.network.ReplayWindow == autoWindow {
+		keep = c.buffer()
+	}
+	batches, messages := c.window.acknowledge(c.messageBytes(c.arrived), keep)
+	if batches > 0 {
+		s.queue.Ack(batches)
+		s.sent.Add(uint64(messages))
+	}
+}
+
+// lose gives up the connection. What the server may not have comes first on the next one.
+func (s *sender) lose(reason error) {
+	c := s.conn
+	hasRead := c.close()
+	s.settle(c)
+	unread := int64(0)
+	if !hasRead {
+		if unread = int64(s.network.ReplayWindow); s.network.ReplayWindow == autoWindow {
+			unread = c.unread()
+		}
+	}
+	finished := s.finishing && hasRead
+	items, unacknowledged, acknowledged := c.window.replay(unread)
+	if !finished {
+		s.logger.Warn("connection lost", "server", s.servers[c.server], "error", reason,
+			"resent_unacknowledged", unacknowledged, "resent_unread", acknowledged)
+		s.errs[c.server] = reason.Error()
+	}
+	s.pending = append(items, s.pending...)
+	s.update(func(st *Status) {
+		st.Address, st.Reason = "", reason.Error()
+		st.ResentUnread += uint64(acknowledged)
+		st.ResentUnacknowledged += uint64(unacknowledged)
+	})
+	s.conn, s.finishing = nil, false
+	s.finished.Stop()
+	switch {
+	case s.next != nil:
+		s.takeNext()
+	case s.drained && len(s.pending) == 0:
+	case s.rotation.fail(time.Since(c.since) >= min(provenAfter, s.timeouts.reopen)):
+		s.reopen.Reset(s.timeouts.reopen)
+	default:
+		s.dial()
+	}
+}
+
+// leave ends a connection of which all has arrived.
+func (s *sender) leave() {
+	s.conn.close()
+	s.settle(s.conn)
+	s.conn, s.finishing = nil, false
+	if s.next != nil {
+		s.takeNext()
+	}
+}
+
+func (s *sender) takeNext() {
+	c := s.next
+	s.next = nil
+	s.rotation.use(c.server, s.rotation.pinned)
+	s.take(c)
+}
+
+// take makes c the connection.
+func (s *sender) take(c *connection) {
+	s.conn = c
+	s.reopen.Stop()
+	address := c.tcp.RemoteAddr().String()
+	s.logger.Info("connected", "server", s.servers[c.server], "address", address)
+	s.errs[c.server] = ""
+	s.update(func(st *Status) {
+		if !st.Since.IsZero() {
+			st.Switches++
+		}
+		st.Address, st.Since = address, time.Now()
+	})
+	if s.rotation.probes() {
+		s.probe.Reset(s.timeouts.probe)
+	} else {
+		s.probe.Stop()
+	}
+}
+
+// dial tries the current server, unless an attempt is under way.
+func (s *sender) dial() {
+	if s.dialing {
+		return
+	}
+	s.dialing = true
+	server := s.rotation.current
+	s.attempts.Go(func() {
+		conn, err := s.connect(server)
+		s.report(attempt{server: server, conn: conn, err: err})
+	})
+}
+
+func (s *sender) connect(server int) (*connection, error) {
+	tcp, secure, err := s.network.dial(s.ctx, s.servers[server])
+	if err != nil {
+		return nil, err
+	}
+	return newConnection(server, tcp, secure)
+}
+
+func (s *sender) report(a attempt) {
+	select {
+	case s.dialed <- a:
+	case <-s.ctx.Done():
+		if a.conn != nil {
+			a.conn.close()
+		}
+	}
+}
+
+// startProbe connects to the primary server as it would be done in earnest if the connection is to be used, else by TCP
+// alone.
+func (s *sender) startProbe() {
+	if s.probing || !s.rotation.probes() {
+		return
+	}
+	s.probing, s.probed = true, time.Now()
+	last, stalled := s.rotation.isLast(), s.rotation.stalled
+	s.attempts.Go(func() {
+		a := attempt{probe: true}
+		if stalled || !last {
+			a.err = s.network.probe(s.ctx, s.servers[0], stalled)
+		}
+		if a.err == nil && last {
+			a.conn, a.err = s.connect(0)
+		}
+		s.report(a)
+	})
+}
+
+// tried goes on after an attempt.
+func (s *sender) tried(a attempt) {
+	if a.probe {
+		s.triedProbe(a)
+		return
+	}
+	s.dialing = false
+	switch {
+	case a.server != s.rotation.current: // another one was asked for meanwhile
+		if a.conn != nil {
+			a.conn.close()
+		}
+		if s.conn == nil || s.conn.server != s.rotation.current {
+			s.dial()
+		}
+	case a.err == nil && s.conn == nil:
+		s.take(a.conn)
+	case a.err == nil:
+		s.next = a.conn
+	default:
+		s.failed(a)
+	}
+}
+
+// failed logs the first error of a server, and each that differs.
+func (s *sender) failed(a attempt) {
+	if text := a.err.Error(); text != s.errs[a.server] {
+		s.errs[a.server] = text
+		s.logger.Warn("server failed", "server", s.servers[a.server], "error", a.err)
+		s.update(func(st *Status) { st.Reason = text })
+	}
+	switch {
+	case s.conn != nil: // it was asked for
+		s.rotation.use(s.conn.server, false)
+	case s.rotation.fail(false):
+		s.reopen.Reset(s.timeouts.reopen)
+	default:
+		s.dial()
+	}
+}
+
+func (s *sender) triedProbe(a attempt) {
+	s.probing = false
+	back := s.rotation.probed(a.err == nil)
+	s.update(func(st *Status) {
+		st.ProbeError = ""
+		if a.err != nil {
+			st.ProbeError = a.err.Error()
+		}
+	})
+	switch {
+	case back && a.conn != nil && s.conn != nil && !s.finishing && s.next == nil:
+		s.logger.Info("primary server is back", "server", s.servers[0])
+		s.next = a.conn
+		return
+	case a.conn != nil:
+		a.conn.close()
+	}
+	if s.rotation.probes() {
+		s.probe.Reset(max(0, time.Until(s.probed.Add(s.timeouts.probe))))
+	}
+}
+
+// closeAll closes the connections. What has not arrived stays in the queue.
+func (s *sender) closeAll() {
+	for _, c := range []*connection{s.conn, s.next} {
+		if c != nil {
+			c.close()
+		}
+	}
+	if s.conn != nil {
+		s.settle(s.conn)
+	}
+	s.conn, s.next = nil, nil
+}
+
+func (s *sender) update(f func(st *Status)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f(&s.status)
+	s.status.Current, s.status.Pinned, s.status.GoodProbes = s.servers[s.rotation.current], s.rotation.pinned, s.rotation.good
+}
+
+// Status tells which server is in use. Only a destination with connections has one.
+func (d *Destination) Status() (st Status, ok bool) {
+	if d.sender == nil {
+		return Status{}, false
+	}
+	d.sender.mu.Lock()
+	defer d.sender.mu.Unlock()
+	return d.sender.status, true
+}
+
+// Switch makes the destination use a server of its list, for good if it is pinned: no other one is used until Unpin.
+func (d *Destination) Switch(ctx context.Context, server string, pin bool) error {
+	return d.command(ctx, func(s *sender) error {
+		for i, name := range s.servers {
+			if name == server {
+				s.rotation.use(i, pin)
+				s.dial()
+				return nil
+			}
+		}
+		return fmt.Errorf("destination %s has no server %q, only %q", d.Name, server, s.servers)
+	})
+}
+
+// Unpin lets the destination use all of its servers again.
+func (d *Destination) Unpin(ctx context.Context) error {
+	return d.command(ctx, func(s *sender) error {
+		s.rotation.pinned = false
+		if s.conn != nil && s.rotation.probes() {
+			s.probe.Reset(s.timeouts.probe)
+		}
+		return nil
+	})
+}
+
+// command runs f where run is.
+func (d *Destination) command(ctx context.Context, f func(s *sender) error) error {
+	if d.sender == nil {
+		return fmt.Errorf("destination %s has no servers", d.Name)
+	}
+	result := make(chan error, 1)
+	select {
+	case d.sender.commands <- func() {
+		result <- f(d.sender)
+		d.sender.update(func(*Status) {})
+	}:
+		return <-result
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
