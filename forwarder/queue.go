@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"text/tabwriter"
 	"time"
 
@@ -17,7 +18,7 @@ var dirFlag = &cli.StringFlag{Name: "dir", Usage: "look for disk buffers in `DIR
 func queueCommand() *cli.Command {
 	output := cli.OutputFlag("text", "json")
 	return &cli.Command{
-		Name: "queue", Usage: "look into disk buffers, while they work too",
+		Name: "queue", Usage: "look into disk buffers, and rescue what is in them",
 		Subcommands: []*cli.Command{
 			{Name: "ls", Usage: "list the disk buffers and what they have", Flags: []cli.Flag{dirFlag, output}, Action: listQueues},
 			{Name: "verify", Usage: "read the disk buffers, or those named, and tell their damage", ArgsUsage: "[NAME...]", Flags: []cli.Flag{dirFlag, output}, Action: verifyQueues},
@@ -25,21 +26,31 @@ func queueCommand() *cli.Command {
 				Name: "dump", Usage: "print the messages of a disk buffer that are not sent", ArgsUsage: "NAME", Action: dumpQueue,
 				Flags: []cli.Flag{dirFlag, output, &cli.BoolFlag{Name: "all", Usage: "print those too that are sent and still there"}},
 			},
+			{
+				Name: "requeue", Usage: "append to a disk buffer what of its quarantine can be read; not while the forwarder runs", ArgsUsage: "NAME",
+				Flags: []cli.Flag{dirFlag}, Action: requeue,
+			},
+			{
+				Name: "adopt", Usage: "move the messages of one disk buffer to the end of another; not while the forwarder runs", ArgsUsage: "FROM TO",
+				Flags: []cli.Flag{dirFlag}, Action: adoptQueue,
+			},
 		},
 	}
 }
 
 // inspectQueues reads the disk buffers that are named, or all.
-func inspectQueues(c *cli.Context) (list []queue.Status, err error) {
+func inspectQueues(c *cli.Context) ([]queue.Status, error) {
 	var directories []string
 	for _, name := range c.Args().Slice() {
 		directories = append(directories, queue.Path(c.String("dir"), name))
 	}
 	if len(directories) == 0 {
+		var err error
 		if directories, err = queue.List(c.String("dir")); err != nil {
 			return nil, err
 		}
 	}
+	list := []queue.Status{}
 	for _, d := range directories {
 		s, err := queue.Inspect(d, nil)
 		if err != nil {
@@ -128,4 +139,26 @@ func dumpQueue(c *cli.Context) error {
 		fmt.Fprintf(c.App.ErrWriter, "forwarder: %d places are damaged, queue verify tells them\n", len(s.Damage))
 	}
 	return err
+}
+
+func requeue(c *cli.Context) error {
+	if c.Args().Len() != 1 {
+		return cli.Usagef("requeue takes the name of one disk buffer, found %d", c.Args().Len())
+	}
+	messages, left, err := queue.Requeue(c.String("dir"), c.Args().First(), rescueLog(c))
+	fmt.Fprintf(c.App.Writer, "%d messages appended, %d files stay in quarantine\n", messages, left)
+	return err
+}
+
+func adoptQueue(c *cli.Context) error {
+	if c.Args().Len() != 2 || c.Args().Get(0) == c.Args().Get(1) {
+		return cli.Usagef("adopt takes the names of two disk buffers, found %q", c.Args().Slice())
+	}
+	moved, err := queue.Adopt(c.String("dir"), c.Args().Get(0), c.Args().Get(1), rescueLog(c))
+	fmt.Fprintf(c.App.Writer, "%d messages moved\n", moved)
+	return err
+}
+
+func rescueLog(c *cli.Context) *slog.Logger {
+	return slog.New(slog.NewTextHandler(c.App.ErrWriter, nil))
 }

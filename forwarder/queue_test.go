@@ -113,6 +113,30 @@ flags = ["flow_control"]
 	waitFor(t, func() bool { return queues("dump", "d") == "" })
 }
 
+func TestQueueVerbs(t *testing.T) {
+	for _, test := range []struct {
+		args       []string
+		code       int
+		out, error string
+	}{
+		{[]string{"ls"}, 0, "QUEUE  MESSAGES  BYTES  SEGMENTS  OLDEST  QUARANTINE  DIRECTORY\n", ""},
+		{[]string{"ls", "-o", "json"}, 0, "[]\n", ""},
+		{[]string{"verify", "none"}, 1, "", "no such file or directory"},
+		{[]string{"dump"}, 2, "", "dump takes the name of one disk buffer, found 0"},
+		{[]string{"dump", "none"}, 1, "", `no disk buffer "none" in `},
+		{[]string{"requeue", "none"}, 1, "0 messages appended, 0 files stay in quarantine\n", "no such file or directory"},
+		{[]string{"adopt", "a", "a"}, 2, "", `adopt takes the names of two disk buffers, found ["a" "a"]`},
+	} {
+		t.Run(strings.Join(test.args, " "), func(t *testing.T) {
+			args := append([]string{"queue", test.args[0], "--dir", t.TempDir()}, test.args[1:]...)
+			code, out, talk := forwarder(t, "", args...)
+			if code != test.code || out != test.out || !strings.Contains(talk, test.error) {
+				t.Errorf("exit code %d, %q, %q\nwant %d, %q, %q", code, out, talk, test.code, test.out, test.error)
+			}
+		})
+	}
+}
+
 // startForwarder starts a process of its own, which kill ends as kill -9 does.
 func startForwarder(t *testing.T, config string) (kill func()) {
 	t.Helper()

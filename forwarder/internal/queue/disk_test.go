@@ -578,6 +578,102 @@ func TestLostIsCounted(t *testing.T) {
 	}
 }
 
+// What is read without the lock: the queue while it works, its damage, and what was set aside, which can be appended again.
+func TestInspectAndRequeue(t *testing.T) {
+	o := testOptions(t)
+	q := open(t, o)
+	for i := 0; i < 12; i += 3 {
+		q.Append(batch(false, numbers(i, i+3)...))
+	}
+	q.Next(1)
+	q.Ack(1)
+	q.save()
+	inspectNow := func() (status Status, waiting, sent []string) {
+		t.Helper()
+		directories, err := List(o.Dir)
+		if err != nil || len(directories) != 1 {
+			t.Fatal(directories, err)
+		}
+		status, err = Inspect(directories[0], func(m Message) error {
+			if m.Acknowledged {
+				sent = append(sent, string(m.Data))
+			} else {
+				waiting = append(waiting, string(m.Data))
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return status, waiting, sent
+	}
+	s, waiting, sent := inspectNow()
+	check(t, "waiting", waiting, numbers(3, 12))
+	check(t, "sent", sent, numbers(0, 3))
+	if s.Name != "d" || s.Messages != 9 || s.Segments != 1 || s.Bytes != q.Used() || len(s.Damage) != 0 {
+		t.Errorf("status %+v", s)
+	}
+	if _, _, err := Requeue(o.Dir, "d", silent); err == nil || !strings.HasSuffix(err.Error(), "is in use by another process") {
+		t.Errorf("requeue while it works: %v", err)
+	}
+	q.crash()
+	name := segmentFiles(t, o)[0]
+	b, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := bytes.Index(b, []byte("message 7"))
+	b[at] = 'M'
+	if err := os.WriteFile(name, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s, waiting, _ = inspectNow()
+	check(t, "waiting", waiting, append(numbers(3, 6), numbers(9, 12)...))
+	if len(s.Damage) != 1 || s.Damage[0].File != name || int(s.Damage[0].Offset) > at || int(s.Damage[0].Offset)+s.Damage[0].Bytes <= at {
+		t.Errorf("damage %+v, want one place around %d", s.Damage, at)
+	}
+	q = open(t, o)
+	check(t, "rest", rest(q), append(numbers(3, 6), numbers(9, 12)...))
+	if err := q.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if s, _, _ = inspectNow(); s.Quarantined == 0 || s.Messages != 0 {
+		t.Errorf("status after damage %+v", s)
+	}
+	if messages, left, err := Requeue(o.Dir, "d", silent); messages != 3 || left != 0 || err != nil {
+		t.Errorf("requeued %d, %d left, %v", messages, left, err)
+	}
+	if messages, left, err := Requeue(o.Dir, "d", silent); messages != 0 || left != 0 || err != nil {
+		t.Errorf("requeued %d again, %d left, %v", messages, left, err)
+	}
+	_, waiting, _ = inspectNow()
+	check(t, "requeued", waiting, []string{"message 6\n", "Message 7\n", "message 8\n"})
+}
+
+func TestAdopt(t *testing.T) {
+	o := testOptions(t)
+	for name, list := range map[string][]string{"old": numbers(5, 9), "d": numbers(0, 5)} {
+		q, err := Open(name, o, silent)
+		if err != nil {
+			t.Fatal(err)
+		}
+		q.Append(batch(false, list...))
+		if err := q.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if moved, err := Adopt(o.Dir, "old", "d", silent); moved != 4 || err != nil {
+		t.Errorf("%d moved, %v", moved, err)
+	}
+	if directories, err := List(o.Dir); len(directories) != 1 || err != nil {
+		t.Errorf("%q are left, %v", directories, err)
+	}
+	if _, err := Adopt(o.Dir, "old", "d", silent); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("adopt again: %v", err)
+	}
+	check(t, "rest", rest(open(t, o)), numbers(0, 9))
+}
+
 // A message that looks like a record is not taken for one behind damage.
 func TestForgedRecord(t *testing.T) {
 	o := testOptions(t)
