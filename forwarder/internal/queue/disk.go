@@ -101,6 +101,7 @@ type Disk struct {
 	active   *segment   // the last one, if it is appended to
 	used     int64      // bytes of the segments
 	next     uint64     // number of the next message
+	waiting  int        // messages that are not acknowledged
 	lost     int        // messages that damage has cost
 	damaged  bool       // there is damage before read
 	drained  bool
@@ -210,6 +211,7 @@ func (q *Disk) recover() (err error) {
 		s := q.segments[0]
 		q.read = place{s, s.start, max(q.position, s.first)}
 	}
+	q.waiting = int(q.written - q.read.number)
 	return discard(q.release())
 }
 
@@ -301,6 +303,7 @@ func (q *Disk) push(e *entry) {
 	if !q.options.Reliable {
 		e.first = q.next
 		q.next = e.end()
+		q.waiting += len(e.Ends)
 	}
 	q.tail = append(q.tail, e)
 	q.pending += e.size
@@ -356,7 +359,9 @@ func (q *Disk) dropOldest() (dropped int) {
 		if q.read.number < q.written {
 			dropped = int(s.end - min(s.end, q.read.number))
 		}
-		q.read = place{next, next.start, min(q.written, max(q.read.number, next.first))}
+		number := min(q.written, max(q.read.number, next.first))
+		q.waiting -= int(number - q.read.number)
+		q.read = place{next, next.start, number}
 	}
 	q.segments = q.segments[1:]
 	q.used -= s.size
@@ -437,7 +442,6 @@ func (q *Disk) write() error {
 	ahead := len(q.batch)
 	q.batch = append(q.batch, q.tail...)
 	q.tail = nil
-	before := q.next
 	if q.options.Reliable {
 		for _, e := range q.batch {
 			e.first = q.next
@@ -453,7 +457,7 @@ func (q *Disk) write() error {
 	if err == nil {
 		q.place(s, ends, ahead)
 	} else {
-		q.next = q.unwrite(before, ahead)
+		q.unwrite(ahead)
 	}
 	clear(q.batch)
 	q.batch = q.batch[:0]
@@ -505,6 +509,9 @@ func (q *Disk) place(s *segment, ends []int64, ahead int) {
 		if !e.written { // nor acknowledged meanwhile
 			q.settle(e)
 		}
+		if q.options.Reliable {
+			q.waiting += len(e.Ends)
+		}
 		after := place{s, ends[i], e.end()}
 		isNext := q.read.number == q.written
 		q.written = after.number
@@ -546,22 +553,21 @@ func (q *Disk) hasRoom() bool {
 	return n == 0 || q.front[n-1].end()-q.front[0].first < uint64(q.options.FrontCacheSize)
 }
 
-// unwrite takes back what could not be written: a reliable queue has not taken it, another one keeps it in memory. It
-// returns the number of the next message.
-func (q *Disk) unwrite(before uint64, ahead int) uint64 {
+// unwrite takes back what could not be written: a reliable queue has not taken it, another one keeps it in memory. Its
+// numbers are not used again, since some of it may be on the disk.
+func (q *Disk) unwrite(ahead int) {
 	if s := q.active; s != nil {
 		q.report("cut", s.file.Truncate(s.size))
 		q.seal()
 	}
 	if !q.options.Reliable {
 		q.tail = append(append([]*entry(nil), q.batch[ahead:]...), q.tail...)
-		return q.next
+		return
 	}
 	for _, e := range q.batch {
 		q.pending -= e.size
 		q.messages -= len(e.Ends)
 	}
-	return before
 }
 
 // report logs what the disk does not do, when that changes.
@@ -630,6 +636,7 @@ func (q *Disk) Ack(n int) {
 			q.settle(e)
 		}
 		q.acknowledged += e.size
+		q.waiting -= len(e.Ends)
 		q.front[i] = nil
 	}
 	q.given -= n
@@ -728,7 +735,7 @@ func (q *Disk) Rewind() {
 func (q *Disk) Len() int {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return int(q.next - q.oldest())
+	return q.waiting
 }
 
 // Lost counts the messages that damage has cost, as far as it can be told.

@@ -763,9 +763,10 @@ func TestPath(t *testing.T) {
 // faults are what a disk does not do.
 type faults struct {
 	mu                  sync.Mutex
-	write, sync, create error
-	short               bool // a write stops in the middle
-	pages               map[int64]bool
+	write, sync, create, truncate error
+
+	short bool // a write stops in the middle
+	pages map[int64]bool
 }
 
 type faultyFile struct {
@@ -808,7 +809,16 @@ func (f *faultyFile) WriteAt(p []byte, off int64) (int, error) {
 func (f *faultyFile) Sync() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return errors.Join(f.faults.sync)
+	return f.faults.sync
+}
+
+func (f *faultyFile) Truncate(size int64) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.truncate != nil {
+		return f.truncate
+	}
+	return f.file.Truncate(size)
 }
 
 func (f *faultyFile) ReadAt(p []byte, off int64) (int, error) {
@@ -868,6 +878,39 @@ func TestFaults(t *testing.T) {
 			check(t, "rest", rest(open(t, o)), numbers(0, 20))
 		})
 	}
+}
+
+// What a failed sync and a failed truncation leave does not hide what is taken afterwards.
+func TestFailedBatchStays(t *testing.T) {
+	o := testOptions(t)
+	disk := &faults{}
+	o.open = disk.open
+	q := open(t, o)
+	q.Append(batch(false, numbers(0, 5)...))
+	disk.set(func(d *faults) { d.sync, d.truncate = syscall.EIO, syscall.EIO })
+	if n := q.Append(batch(false, "not taken")); n != 1 {
+		t.Errorf("%d dropped, want 1", n)
+	}
+	disk.set(func(d *faults) { d.sync, d.truncate = nil, nil })
+	q.Append(batch(false, numbers(5, 10)...))
+	q.crash()
+	got := rest(open(t, o))
+	check(t, "rest", slices.DeleteFunc(got, func(m string) bool { return m == "not taken" }), numbers(0, 10))
+}
+
+// A segment that a crash has left without a record does not hide another one with the same first number.
+func TestEmptySegment(t *testing.T) {
+	o := testOptions(t)
+	q := open(t, o)
+	q.Append(batch(false, numbers(0, 5)...))
+	q.crash()
+	for _, salt := range []string{"00000000", "ffffffff"} {
+		name := filepath.Join(Path(o.Dir, "d"), "0000000000000000-"+salt+segmentSuffix)
+		if err := os.WriteFile(name, appendHeader(nil, "d", time.Now()), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	check(t, "rest", rest(open(t, o)), numbers(0, 5))
 }
 
 // A queue with the memory first goes on in memory while the disk fails.

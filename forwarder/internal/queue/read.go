@@ -39,6 +39,7 @@ func (q *Disk) fetch() {
 	}
 	q.front = append(q.front, c.entries...)
 	q.read, q.damaged = c.at, c.damaged
+	q.waiting -= c.skipped
 	q.lost += c.lost
 	if c.lost > 0 {
 		q.logger.Error("disk buffer is damaged, messages are lost", "messages", c.lost)
@@ -54,8 +55,10 @@ func (q *Disk) turn() {
 		number = max(q.read.number, min(s.first, q.written))
 		q.read.segment, q.read.offset = s, s.start
 	}
+	skipped := int(number - q.read.number)
+	q.waiting -= skipped
 	if q.damaged {
-		q.lost += int(number - q.read.number)
+		q.lost += skipped
 		q.damaged = false
 	}
 	q.read.number = number
@@ -67,7 +70,8 @@ type chunk struct {
 	limit   int64
 	entries []*entry
 	damaged bool // there is damage before at
-	lost    int
+	skipped int  // numbers of no message
+	lost    int  // of them, those of messages that were damaged
 }
 
 // load reads records until there are enough.
@@ -105,8 +109,12 @@ func (c *chunk) add(r *record) {
 	if r.end() <= c.at.number {
 		return // acknowledged
 	}
-	if c.damaged && r.first > c.at.number {
-		c.lost += int(r.first - c.at.number)
+	if r.first > c.at.number {
+		skipped := int(r.first - c.at.number)
+		c.skipped += skipped
+		if c.damaged {
+			c.lost += skipped
+		}
 	}
 	c.damaged, c.at.number = false, r.end()
 	if n := len(c.entries); n > 0 {

@@ -2,6 +2,7 @@ package queue
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -108,6 +110,8 @@ func listSegments(dir string) ([]*segment, error) {
 		}
 		list = append(list, &segment{path: filepath.Join(dir, e.Name()), first: first, salt: salt, size: info.Size()})
 	}
+	// one without records may have the first number of the next one
+	slices.SortStableFunc(list, func(a, b *segment) int { return cmp.Or(cmp.Compare(a.first, b.first), cmp.Compare(a.size, b.size)) })
 	for i, s := range list[:max(0, len(list)-1)] {
 		s.end = list[i+1].first
 	}
