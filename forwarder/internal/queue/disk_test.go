@@ -762,7 +762,7 @@ func TestPath(t *testing.T) {
 
 // faults are what a disk does not do.
 type faults struct {
-	mu                  sync.Mutex
+	mu                            sync.Mutex
 	write, sync, create, truncate error
 
 	short bool // a write stops in the middle
