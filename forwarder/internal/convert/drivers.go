@@ -321,7 +321,19 @@ var networkDestinationOptions = join(destinationOptions, socketOptions,
 		"failover":         {key: "failover", convert: sub(func() options { return failoverOptions })},
 		"failover_servers": {key: "failover", convert: failoverServers},
 		"spoof_source":     {convert: falseOnly},
+		"disk_buffer":      diskBuffer,
 	},
+)
+
+var diskBuffer = option{key: "disk_buffer", convert: sub(func() options { return diskBufferOptions })}
+
+var diskBufferOptions = join(
+	each(boolean, "reliable"), each(integer, "capacity_bytes", "front_cache_size"), each(text, "dir"),
+	options{
+		"disk_buf_size": {key: "capacity_bytes", convert: integer},
+		"qout_size":     {key: "front_cache_size", convert: integer},
+	},
+	leftOut(noTuning, "mem_buf_length", "mem_buf_size", "flow_control_window_bytes", "flow_control_window_size", "compaction", "prealloc", "truncate_size_ratio"),
 )
 
 var failoverOptions = join(each(texts, "servers"), options{
@@ -346,8 +358,8 @@ var destinationDrivers = map[string]driver{
 	"tcp6":        {name: "network", positional: []option{addressOption}, options: networkDestinationOptions, defaults: []entry{{key: "transport", value: "tcp"}, {key: "port", value: int64(514)}}},
 	"udp6":        {name: "network", positional: []option{addressOption}, options: networkDestinationOptions, defaults: []entry{{key: "transport", value: "udp"}}},
 	"syslog":      {name: "syslog", positional: []option{addressOption}, options: networkDestinationOptions},
-	"unix_dgram":  {name: "unix_dgram", positional: []option{pathOption}, options: join(destinationOptions, socketOptions)},
-	"unix_stream": {name: "unix_stream", positional: []option{pathOption}, options: join(destinationOptions, socketOptions)},
+	"unix_dgram":  {name: "unix_dgram", positional: []option{pathOption}, options: join(destinationOptions, socketOptions, options{"disk_buffer": diskBuffer})},
+	"unix_stream": {name: "unix_stream", positional: []option{pathOption}, options: join(destinationOptions, socketOptions, options{"disk_buffer": diskBuffer})},
 	"file":        {name: "file", positional: []option{pathOption}, options: join(destinationOptions, fileOptions)},
 	"pipe":        {name: "pipe", positional: []option{pathOption}, options: destinationOptions},
 	"program": {name: "program", positional: []option{{key: "command", convert: text}}, options: join(destinationOptions, options{
