@@ -238,6 +238,14 @@ func (c *connection) close() (hasRead bool) {
 	return hasRead
 }
 
+// cause is what the kernel said. The text around it has ports, and so is another one each time.
+func cause(err error) error {
+	if errno := syscall.Errno(0); errors.As(err, &errno) {
+		return errno
+	}
+	return err
+}
+
 // is tells whether err is none, or one of those that a FIN explains.
 func is(err error, harmless ...error) bool {
 	if err == nil {

@@ -250,6 +250,7 @@ func (s *sender) settle(c *connection) {
 // lose gives up the connection. What the server may not have comes first on the next one.
 func (s *sender) lose(reason error) {
 	c := s.conn
+	reason = cause(reason)
 	hasRead := c.close()
 	s.settle(c)
 	unread := int64(0)

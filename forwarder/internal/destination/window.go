@@ -9,7 +9,7 @@ import (
 
 // maxReplays is how often a message that was acknowledged is sent again. A server that resets every connection before it
 // has read a window would get the same messages for ever.
-const maxReplays = 3
+const maxReplays = 10
 
 // An item is a batch on its way to a server.
 type item struct {
