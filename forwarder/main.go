@@ -36,7 +36,7 @@ func newApp() *cli.App {
 		Name:  "forwarder",
 		Usage: "route log messages as syslog-ng does, with failover that loses none",
 		Commands: []*cli.Command{
-			{Name: "run", Usage: "run in the foreground; SIGTERM drains and stops, SIGUSR1 opens files anew", Flags: []cli.Flag{configFlag}, Action: runDaemon},
+			{Name: "run", Usage: "run in the foreground; SIGTERM drains and stops, SIGHUP reloads, SIGUSR1 opens files anew", Flags: []cli.Flag{configFlag}, Action: runDaemon},
 			{Name: "check", Usage: "tell everything that is wrong with the configuration", Flags: []cli.Flag{configFlag}, Action: check},
 			{
 				Name: "explain", Usage: "tell what happens to a message, or to each line of standard input", ArgsUsage: "[MESSAGE]", Action: explain,
@@ -71,11 +71,7 @@ func load(c *cli.Context) (*config.Config, error) {
 func runDaemon(c *cli.Context) error {
 	ctx, stop := signal.NotifyContext(c.Context, syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
-	cfg, err := load(c)
-	if err != nil {
-		return err
-	}
-	d, err := daemon.New(cfg, c.App.ErrWriter)
+	d, err := daemon.New(func() (*config.Config, error) { return load(c) }, c.App.ErrWriter)
 	if err != nil {
 		return err
 	}

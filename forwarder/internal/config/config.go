@@ -3,6 +3,8 @@
 package config
 
 import (
+	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strconv"
@@ -26,6 +28,14 @@ type Config struct {
 	Sources      []*Source // in the file's order; those that stand in log paths too
 	Destinations []*destination.Destination
 	Graph        *logpath.Graph
+	// Texts has, for each destination and for each driver of a source, all that the file says about it, but for steps:
+	// "destination d", "source s 0". Where the text is the same, so is what it describes.
+	Texts map[string]string
+}
+
+// SourceText names the text of a driver.
+func SourceText(source string, driver int) string {
+	return "source " + source + " " + strconv.Itoa(driver)
 }
 
 // A Source is a source with its drivers.
@@ -47,7 +57,7 @@ func Load(name string) (*Config, error) {
 func Parse(name string, data []byte) (*Config, error) {
 	var root document
 	file, _ := conf.Decode(name, data, &root) // what is wrong is in file, and what else is wrong follows
-	b := &builder{decoder: decoder{File: file, order: map[string]int{}}, config: &Config{Globals: option.Defaults()}}
+	b := &builder{decoder: decoder{File: file, order: map[string]int{}}, config: &Config{Globals: option.Defaults(), Texts: map[string]string{}}}
 	b.decoder.env = b.names
 	for i, path := range file.Paths() {
 		if _, ok := b.order[path]; !ok {
@@ -76,6 +86,7 @@ type document struct {
 // A builder makes a Config of tables.
 type builder struct {
 	decoder
+	common       string // what every text depends on
 	config       *Config
 	templates    map[string]*template.Template
 	filters      map[string]*filter.Expr
@@ -122,6 +133,7 @@ func (b *builder) build(root *document) {
 	b.templates, b.filters = map[string]*template.Template{}, map[string]*filter.Expr{}
 	b.parsers, b.rewrites, b.destinations = map[string][]logpath.Element{}, map[string][]logpath.Element{}, map[string][]logpath.Element{}
 	b.sources = map[string]bool{}
+	b.common = fmt.Sprint(root.Options, root.Template, root.Filter)
 	b.options(root.Options)
 	b.each("template", root.Template, b.template)
 	b.each("filter", root.Filter, b.filter)
@@ -246,6 +258,7 @@ func (b *builder) source(path, name string, t table, inline bool) {
 		d := make(&b.config.Globals)
 		b.fill(at, t, d, "driver", "steps")
 		b.failed(at, d.Init())
+		b.config.Texts[SourceText(name, len(s.Drivers))] = b.text(t)
 		s.Drivers = append(s.Drivers, d)
 		var steps []logpath.Element
 		b.later(func() {
@@ -257,6 +270,13 @@ func (b *builder) source(path, name string, t table, inline bool) {
 	})
 	b.config.Sources = append(b.config.Sources, s)
 	b.graph.Sources = append(b.graph.Sources, node)
+}
+
+// text is what the file says in t, with its keys sorted.
+func (b *builder) text(t table) string {
+	t = maps.Clone(t)
+	delete(t, "steps")
+	return b.common + fmt.Sprint(t)
 }
 
 // channel adds the steps of a source's next driver.
@@ -327,6 +347,7 @@ func (b *builder) destinationElements(path, name string, t table) (elements []lo
 		}
 		dest := destination.New(unique, d)
 		b.config.Destinations = append(b.config.Destinations, dest)
+		b.config.Texts[dest.String()] = b.text(t)
 		send := &logpath.Send{Name: unique, Sink: dest}
 		if v, ok := t["steps"]; ok {
 			tee := &logpath.Tee{Name: unique}

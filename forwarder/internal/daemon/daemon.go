@@ -1,101 +1,141 @@
-// Package daemon runs a configuration: it opens the sources, runs them and the destinations, and stops in the order in
-// which messages go.
+// Package daemon runs a configuration: it opens the sources, runs them and the destinations, changes to another configuration
+// without a stop, and stops in the order in which messages go.
 package daemon
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"os"
 	"os/signal"
-	"strconv"
 	"sync"
 	"syscall"
 	"time"
 
 	"kad/forwarder/internal/config"
 	"kad/forwarder/internal/destination"
-	"kad/forwarder/internal/logpath"
 	"kad/forwarder/internal/source"
-	"kad/pkg/syslog"
 
 	systemd "github.com/coreos/go-systemd/v22/daemon"
 )
 
 // A Daemon is a configuration at work.
 type Daemon struct {
-	config  *config.Config
-	logger  *slog.Logger
-	runners []source.Runner
+	load   func() (*config.Config, error)
+	log    *handler
+	logger *slog.Logger
+
+	// What follows belongs to the goroutine of New, then to that of Run.
+	*generation
+	ending sync.WaitGroup // destinations that an earlier configuration had
 }
 
-// New opens everything that can fail and starts nothing.
-func New(c *config.Config, stderr io.Writer) (*Daemon, error) {
-	d := &Daemon{config: c}
-	log := &handler{Handler: textHandler(stderr)}
-	d.logger = slog.New(log)
-	program := logpath.Compile(c.Graph)
-	var errs []error
-	for _, s := range c.Sources {
-		for i, driver := range s.Drivers {
-			runner, err := driver.Open(source.NewInput(s.Name, driver, program, program.Entry(s.Name, i), d.logger))
-			if err != nil {
-				errs = append(errs, fmt.Errorf("source %s: %w", s.Name, err))
-				continue
-			}
-			if in, ok := driver.(*source.Internal); ok {
-				log.internal = append(log.internal, in)
-			}
-			d.runners = append(d.runners, runner)
-		}
+// A generation is what one configuration needs, and whether it runs. Parts go from one generation to the next.
+type generation struct {
+	config       *config.Config
+	sources      map[string]*reading // by the names of their texts
+	destinations map[string]*sending
+}
+
+// A reading is a driver of a source.
+type reading struct {
+	input  *source.Input
+	runner source.Runner
+	name   string // of the source
+	driver int    // of the source's drivers
+	cancel context.CancelFunc
+	ended  chan struct{} // nil: it does not run
+}
+
+// A sending is a destination.
+type sending struct {
+	*destination.Destination
+	cancel context.CancelFunc
+	ended  chan struct{} // nil: it does not run
+}
+
+// New opens everything that can fail and starts nothing. The configuration comes from load, then and for each reload.
+func New(load func() (*config.Config, error), stderr io.Writer) (*Daemon, error) {
+	d := &Daemon{load: load, log: &handler{Handler: textHandler(stderr)}, generation: &generation{}}
+	d.logger = slog.New(d.log)
+	c, err := load()
+	if err != nil {
+		return nil, err
 	}
-	for _, dest := range c.Destinations {
-		if err := dest.Open(d.logger); err != nil {
-			errs = append(errs, fmt.Errorf("destination %s: %w", dest.Name, err))
-		}
+	next, err := d.build(c)
+	if err != nil {
+		return nil, err
 	}
-	return d, errors.Join(errs...)
+	d.generation = next.generation
+	d.log.internal.Store(&next.internal)
+	return d, nil
 }
 
-func textHandler(w io.Writer) slog.Handler {
-	return slog.NewTextHandler(w, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
-		if a.Key == slog.TimeKey && os.Getenv("JOURNAL_STREAM") != "" {
-			return slog.Attr{} // the journal has it
-		}
-		return a
-	}})
-}
-
-// Run works until ctx ends, then drains: the sources stop, what they have read is sent, for at most drain_timeout.
+// Run works until ctx ends, then drains: the sources stop, what they have read is sent, for at most drain_timeout. SIGHUP
+// reloads, SIGUSR1 opens files anew.
 func (d *Daemon) Run(ctx context.Context) error {
-	sending, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	var senders, readers sync.WaitGroup
-	for _, dest := range d.config.Destinations {
-		senders.Go(func() { d.check(dest.String(), dest.Run(sending, d.logger)) })
-	}
-	reading, stop := context.WithCancel(ctx)
+	d.start()
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, syscall.SIGUSR1, syscall.SIGHUP)
+	defer signal.Stop(signals)
+	watchdog, stop := d.watchdog()
 	defer stop()
-	for _, r := range d.runners {
-		readers.Go(func() { d.check("source", r.Run(reading)) })
-	}
-	reopen := make(chan os.Signal, 1)
-	signal.Notify(reopen, syscall.SIGUSR1)
-	defer signal.Stop(reopen)
 	d.notify(systemd.SdNotifyReady)
 	for ctx.Err() == nil {
 		select {
-		case <-reopen:
-			for _, dest := range d.config.Destinations {
-				dest.Reopen()
+		case s := <-signals:
+			if s == syscall.SIGHUP {
+				_ = d.reload() // it is logged
+			} else {
+				d.reopen()
 			}
+		case <-watchdog:
+			d.notify(systemd.SdNotifyWatchdog)
 		case <-ctx.Done():
 		}
 	}
 	d.notify(systemd.SdNotifyStopping)
-	return d.drain(&readers, &senders, cancel)
+	return d.stop()
+}
+
+// watchdog ticks as often as systemd wants to hear of us; without a watchdog it never does.
+func (d *Daemon) watchdog() (<-chan time.Time, func()) {
+	interval, err := systemd.SdWatchdogEnabled(false)
+	if err != nil {
+		d.logger.Warn("watchdog of systemd is not known", "error", err)
+	}
+	if interval <= 0 {
+		return nil, func() {}
+	}
+	t := time.NewTicker(interval / 2)
+	return t.C, t.Stop
+}
+
+// start starts what does not run yet, the destinations first.
+func (d *Daemon) start() {
+	for _, s := range d.destinations {
+		if s.ended == nil {
+			var ctx context.Context
+			ctx, s.cancel = context.WithCancel(context.Background())
+			s.ended = make(chan struct{})
+			go func() {
+				defer close(s.ended)
+				d.check(s.String(), s.Run(ctx, d.logger))
+			}()
+		}
+	}
+	for _, r := range d.sources {
+		if r.ended == nil {
+			var ctx context.Context
+			ctx, r.cancel = context.WithCancel(context.Background())
+			r.ended = make(chan struct{})
+			go func() {
+				defer close(r.ended)
+				d.check("source "+r.name, r.runner.Run(ctx))
+			}()
+		}
+	}
 }
 
 func (d *Daemon) check(what string, err error) {
@@ -110,83 +150,52 @@ func (d *Daemon) notify(state string) {
 	}
 }
 
-// drain waits for the sources, then for the destinations, and says what is lost when it has waited long enough.
-func (d *Daemon) drain(readers, senders *sync.WaitGroup, cancel func()) error {
-	timer := time.AfterFunc(time.Duration(d.config.DrainTimeout), cancel)
-	defer timer.Stop()
-	readers.Wait()
-	for _, dest := range d.config.Destinations {
-		dest.Drain()
+func (d *Daemon) reopen() {
+	d.logger.Info("files are opened anew")
+	for _, s := range d.destinations {
+		s.Reopen()
 	}
-	senders.Wait()
-	lost := 0
-	for _, dest := range d.config.Destinations {
-		_, _, _, waiting := dest.Counts()
-		switch {
-		case waiting > 0 && dest.IsKept():
-			d.logger.Info("messages stay in the disk buffer", "destination", dest.Name, "messages", waiting)
-		case waiting > 0:
-			lost += waiting
-			d.logger.Error("messages are lost, they could not be sent in time", "destination", dest.Name, "messages", waiting)
+}
+
+// stop ends the sources, then the destinations, and says what is lost when it has waited long enough.
+func (d *Daemon) stop() error {
+	deadline := time.AfterFunc(time.Duration(d.config.DrainTimeout), func() {
+		for _, s := range d.destinations {
+			s.cancel()
 		}
+	})
+	defer deadline.Stop()
+	for _, r := range d.sources {
+		r.cancel()
 	}
+	for _, r := range d.sources {
+		<-r.ended
+	}
+	for _, s := range d.destinations {
+		s.Drain()
+	}
+	lost := 0
+	for _, s := range d.destinations {
+		lost += d.finish(s)
+	}
+	d.ending.Wait()
 	if lost > 0 {
 		return fmt.Errorf("%d messages are lost, they could not be sent within drain_timeout", lost)
 	}
 	return nil
 }
 
-// Destinations are those of the configuration.
-func (d *Daemon) Destinations() []*destination.Destination { return d.config.Destinations }
-
-// A handler logs, and gives what it logs to the internal sources.
-type handler struct {
-	slog.Handler
-	internal []*source.Internal
-	attrs    []slog.Attr
-	parent   *handler
-}
-
-// WithAttrs keeps the attributes for the internal sources too.
-func (h *handler) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return &handler{Handler: h.Handler.WithAttrs(attrs), attrs: append(h.attrs[:len(h.attrs):len(h.attrs)], attrs...), parent: h.root()}
-}
-
-func (h *handler) root() *handler {
-	if h.parent != nil {
-		return h.parent
+// finish waits until a destination has ended, and returns how many messages it could not send and does not keep.
+func (d *Daemon) finish(s *sending) (lost int) {
+	<-s.ended
+	_, _, _, waiting := s.Counts()
+	switch {
+	case waiting == 0:
+		return 0
+	case s.IsKept():
+		d.logger.Info("messages stay in the disk buffer", "destination", s.Name, "messages", waiting)
+		return 0
 	}
-	return h
-}
-
-// Handle logs r.
-func (h *handler) Handle(ctx context.Context, r slog.Record) error {
-	if internal := h.root().internal; len(internal) > 0 {
-		line := h.line(r)
-		for _, in := range internal {
-			in.Log(line)
-		}
-	}
-	return h.Handler.Handle(ctx, r)
-}
-
-// line is r as a syslog message.
-func (h *handler) line(r slog.Record) []byte {
-	severity := map[slog.Level]syslog.Severity{slog.LevelError: syslog.Err, slog.LevelWarn: syslog.Warning, slog.LevelInfo: syslog.Info}
-	s, ok := severity[r.Level]
-	if !ok {
-		s = syslog.Debug
-	}
-	line := syslog.AppendPriority(nil, syslog.NewPriority(syslog.Syslog, s))
-	line = r.Time.AppendFormat(line, time.RFC3339)
-	line = fmt.Appendf(line, " forwarder[%d]: %s", os.Getpid(), r.Message)
-	add := func(a slog.Attr) bool {
-		line = append(append(append(append(line, ' '), a.Key...), '='), strconv.Quote(a.Value.String())...)
-		return true
-	}
-	for _, a := range h.attrs {
-		add(a)
-	}
-	r.Attrs(add)
-	return line
+	d.logger.Error("messages are lost, they could not be sent in time", "destination", s.Name, "messages", waiting)
+	return waiting
 }

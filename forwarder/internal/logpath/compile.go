@@ -135,6 +135,9 @@ func (c *compiler) junction(branches []branch, n *node) int32 {
 }
 
 func (c *compiler) sink(s Sink) int32 {
+	if kept, ok := c.graph.Kept[s]; ok {
+		s = kept
+	}
 	i, ok := c.sinks[s]
 	if !ok {
 		i = int32(len(c.Program.sinks))

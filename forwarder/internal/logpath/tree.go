@@ -117,4 +117,6 @@ type Graph struct {
 	// UnmatchedEmbeddedRefuses makes a statement unprocessed when its filters match and none of its embedded statements
 	// does, as the program syslog-ng does it since 3.10; else it is processed, as the manual has it.
 	UnmatchedEmbeddedRefuses bool
+	// Kept has the sinks in whose place others are used: those that ran before, when their configuration is the same.
+	Kept map[Sink]Sink
 }

@@ -6,7 +6,6 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"runtime"
 	"syscall"
 	"unsafe"
 
@@ -28,7 +27,6 @@ type receiver struct {
 	names    [batchSize]unix.RawSockaddrAny
 	buffers  [][]byte
 	senders  map[netip.AddrPort]*logmsg.Origin
-	pinned   runtime.Pinner
 	received int
 }
 
@@ -108,7 +106,7 @@ func (in *Input) datagrams(ctx context.Context, conn rawConn, maxSize int, origi
 	r, v := in.newReader(), newReceiver(maxSize)
 	for {
 		err := v.receive(raw)
-		if ctx.Err() != nil {
+		if err != nil && ctx.Err() != nil {
 			return
 		}
 		if err != nil {

@@ -163,6 +163,7 @@ func (f *followed) read(ctx context.Context, r *reader) error {
 // end handles a last line without an end.
 func (f *followed) end(r *reader) {
 	if last := f.framer.Last(f.buf); len(last) > 0 {
+		r.begin()
 		r.handle(last)
 		r.flush()
 	}

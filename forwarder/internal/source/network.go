@@ -140,7 +140,7 @@ func (n *Network) Open(in *Input) (Runner, error) {
 	if n.Transport == "udp" {
 		return n.openUDP(in, &lc)
 	}
-	l, err := lc.Listen(context.Background(), "tcp", n.address())
+	l, err := in.listen(&lc, "tcp", n.address())
 	if err != nil {
 		return nil, err
 	}
@@ -176,11 +176,9 @@ func setBacklog(l net.Listener, backlog int) error {
 func (n *Network) openUDP(in *Input, lc *net.ListenConfig) (Runner, error) {
 	u := &udp{Input: in, maxSize: n.LogMsgSize}
 	for range n.Readers {
-		c, err := lc.ListenPacket(context.Background(), "udp", n.address())
+		c, err := in.listenPacket(lc, "udp", n.address())
 		if err != nil {
-			for _, open := range u.conns {
-				_ = open.Close() // the error is the other one's
-			}
+			in.Close()
 			return nil, err
 		}
 		u.conns = append(u.conns, c.(*net.UDPConn))

@@ -116,14 +116,20 @@ func (c *Common) Init() (err error) {
 // An Input is where a driver's messages go.
 type Input struct {
 	Name    string // of the source
-	Program *logpath.Program
-	Entry   int32
 	Logger  *slog.Logger
+	Sockets *Sockets // that may be taken over; nil: none
 
-	options  *Common
-	received atomic.Uint64
-	readers  atomic.Int64
+	driver     Driver
+	options    *Common
+	route      atomic.Pointer[route]
+	open       []socket
+	handedOver atomic.Bool // the sockets are another input's
+	received   atomic.Uint64
+	readers    atomic.Int64
 }
+
+// Driver is the driver whose input it is.
+func (in *Input) Driver() Driver { return in.driver }
 
 // Received counts the messages.
 func (in *Input) Received() uint64 { return in.received.Load() }
@@ -131,12 +137,29 @@ func (in *Input) Received() uint64 { return in.received.Load() }
 // NewInput makes the input of a driver.
 func NewInput(name string, d Driver, program *logpath.Program, entry int32, logger *slog.Logger) *Input {
 	logmsg.KnowTag(".source." + name)
-	return &Input{Name: name, Program: program, Entry: entry, Logger: logger.With("source", name), options: d.Settings()}
+	in := &Input{Name: name, Logger: logger.With("source", name), driver: d, options: d.Settings()}
+	in.route.Store(&route{program: program, entry: entry})
+	return in
+}
+
+// A route is how messages go on.
+type route struct {
+	program *logpath.Program
+	entry   int32
+	readers atomic.Int64 // that are under way
+}
+
+// SetRoute makes the input's readers take another program, each from its next read on. It returns what tells whether one of
+// them is still under way in the program before.
+func (in *Input) SetRoute(program *logpath.Program, entry int32) (busy func() bool) {
+	before := in.route.Swap(&route{program: program, entry: entry})
+	return func() bool { return before.readers.Load() > 0 }
 }
 
 // A reader takes the messages of one connection, or of one socket, through the log paths.
 type reader struct {
 	*Input
+	current *route
 	router  *logpath.Router
 	parser  syslog.Parser
 	message logmsg.Message
@@ -149,7 +172,8 @@ type reader struct {
 var fileName = logmsg.NameOf("FILE_NAME")
 
 func (in *Input) newReader() *reader {
-	r := &reader{Input: in, router: in.Program.NewRouter(), parser: in.options.parser}
+	r := &reader{Input: in, parser: in.options.parser}
+	r.setRoute(in.route.Load())
 	r.origin = in.origin(netip.AddrPort{}, netip.AddrPort{})
 	return r
 }
@@ -200,11 +224,27 @@ func thisHost(fqdn bool) string {
 	return name
 }
 
-// begin notes the time of a read.
-func (r *reader) begin() { r.now = syslog.TimeOf(time.Now()) }
+func (r *reader) setRoute(to *route) { r.current, r.router = to, to.program.NewRouter() }
+
+// begin notes the time of a read, and which way its messages go.
+func (r *reader) begin() {
+	r.now = syslog.TimeOf(time.Now())
+	for {
+		to := r.route.Load()
+		to.readers.Add(1)
+		if r.route.Load() == to {
+			if to != r.current {
+				r.setRoute(to)
+			}
+			return
+		}
+		to.readers.Add(-1) // it changed in between, and whoever changed it may not have seen us
+	}
+}
 
 // flush hands over what the destinations got since begin.
 func (r *reader) flush() {
+	defer r.current.readers.Add(-1)
 	r.received.Add(r.count)
 	r.count = 0
 	r.router.Flush()
@@ -244,7 +284,7 @@ func (r *reader) handle(frame []byte) {
 		m.HeaderChanged()
 	}
 	r.count++
-	r.router.Route(r.Entry, m)
+	r.router.Route(r.current.entry, m)
 }
 
 // setHost decides what HOST is, by what the message says and who sent it.
@@ -286,7 +326,7 @@ func oneLine(text []byte) []byte {
 func (in *Input) Inject(frame []byte, peer netip.Addr, trace func(logpath.Event)) {
 	r := in.newReader()
 	r.origin = in.origin(netip.AddrPortFrom(peer, 0), netip.AddrPort{})
-	r.router.Trace = trace
 	r.begin()
+	r.router.Trace = trace
 	r.handle(frame)
 }

@@ -239,7 +239,7 @@ func TestUnixTaken(t *testing.T) {
 	if err := os.WriteFile(path, []byte("precious"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := removeStale(path, true); err == nil || err.Error() != path+" is there and is no socket" {
+	if err := removeStale("unix", path); err == nil || err.Error() != path+" is there and is no socket" {
 		t.Errorf("got %v", err)
 	}
 	l, err := net.Listen("unix", path+".sock")
@@ -247,7 +247,7 @@ func TestUnixTaken(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	if err := removeStale(path+".sock", true); err == nil || err.Error() != path+".sock is in use by another process" {
+	if err := removeStale("unix", path+".sock"); err == nil || err.Error() != path+".sock is in use by another process" {
 		t.Errorf("got %v", err)
 	}
 }

@@ -85,7 +85,7 @@ type listener struct {
 func (l *listener) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	stop := context.AfterFunc(ctx, func() { _ = l.Close() })
+	stop := context.AfterFunc(ctx, func() { _ = l.Listener.Close() })
 	defer stop()
 	for {
 		conn, err := l.Accept()
@@ -113,15 +113,18 @@ func (l *listener) Run(ctx context.Context) error {
 	}
 }
 
+// lastRead is how long a connection is still read when its source stops: what it has sent so far is there.
+const lastRead = 50 * time.Millisecond
+
 func (l *listener) serve(ctx context.Context, conn net.Conn) {
 	defer conn.Close()
-	stop := context.AfterFunc(ctx, func() { _ = conn.SetReadDeadline(time.Now()) })
+	stop := context.AfterFunc(ctx, func() { _ = conn.SetReadDeadline(time.Now().Add(lastRead)) })
 	defer stop()
 	r := l.newReader()
 	r.origin = l.origin(addrPort(conn.RemoteAddr()), addrPort(conn.LocalAddr()))
 	var reader io.Reader = conn
 	if l.idleTimeout > 0 {
-		reader = idle{conn, l.idleTimeout}
+		reader = idle{conn, ctx, l.idleTimeout}
 	}
 	err := r.stream(reader, l.framer)
 	if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
@@ -129,15 +132,23 @@ func (l *listener) serve(ctx context.Context, conn net.Conn) {
 	}
 }
 
-// idle reads with a deadline.
+// idle reads with a deadline, until ctx ends.
 type idle struct {
 	net.Conn
+	ctx     context.Context
 	timeout time.Duration
 }
 
 func (i idle) Read(b []byte) (int, error) {
-	if err := i.SetReadDeadline(time.Now().Add(i.timeout)); err != nil {
-		return 0, err
+	if i.ctx.Err() == nil {
+		if err := i.SetReadDeadline(time.Now().Add(i.timeout)); err != nil {
+			return 0, err
+		}
+		if i.ctx.Err() != nil { // ours is in the place of the last one
+			if err := i.SetReadDeadline(time.Now().Add(lastRead)); err != nil {
+				return 0, err
+			}
+		}
 	}
 	return i.Conn.Read(b)
 }

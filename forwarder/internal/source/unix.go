@@ -73,11 +73,8 @@ func (u *Unix) Open(in *Input) (Runner, error) {
 			return nil, err
 		}
 	}
-	if err := removeStale(u.Path, u.stream); err != nil {
-		return nil, err
-	}
 	if u.stream {
-		l, err := net.Listen("unix", u.Path)
+		l, err := in.listen(&net.ListenConfig{}, "unix", u.Path)
 		if err != nil {
 			return nil, err
 		}
@@ -88,10 +85,11 @@ func (u *Unix) Open(in *Input) (Runner, error) {
 			Input: in, Listener: l, limit: u.MaxConnections, framer: syslog.Framer{MaxSize: u.LogMsgSize},
 		}, nil
 	}
-	c, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: u.Path, Net: "unixgram"})
+	p, err := in.listenPacket(&net.ListenConfig{}, "unixgram", u.Path)
 	if err != nil {
 		return nil, err
 	}
+	c := p.(*net.UnixConn)
 	if u.ReceiveBuffer > 0 {
 		if err := c.SetReadBuffer(int(u.ReceiveBuffer)); err != nil {
 			return nil, errors.Join(err, c.Close())
@@ -113,7 +111,7 @@ func (u *Unix) setMode() error {
 }
 
 // removeStale removes a socket whose owner has gone.
-func removeStale(path string, stream bool) error {
+func removeStale(network, path string) error {
 	info, err := os.Lstat(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -123,10 +121,6 @@ func removeStale(path string, stream bool) error {
 	}
 	if info.Mode().Type() != fs.ModeSocket {
 		return fmt.Errorf("%s is there and is no socket", path)
-	}
-	network := "unixgram"
-	if stream {
-		network = "unix"
 	}
 	if c, err := net.Dial(network, path); err == nil {
 		_ = c.Close() // it was only to see whether somebody listens
@@ -148,6 +142,8 @@ func (u *unixDatagrams) Run(ctx context.Context) error {
 	u.datagrams(ctx, u.conn, u.options.LogMsgSize, func(netip.AddrPort) *logmsg.Origin {
 		return u.origin(netip.AddrPort{}, netip.AddrPort{})
 	})
-	err := u.conn.Close()
-	return errors.Join(err, os.Remove(u.options.Path))
+	if err := u.conn.Close(); err != nil || u.handedOver.Load() {
+		return err
+	}
+	return os.Remove(u.options.Path)
 }

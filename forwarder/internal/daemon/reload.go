@@ -1,0 +1,185 @@
+package daemon
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"kad/forwarder/internal/config"
+	"kad/forwarder/internal/logpath"
+	"kad/forwarder/internal/source"
+
+	systemd "github.com/coreos/go-systemd/v22/daemon"
+)
+
+// A candidate is a generation that is to take the place of the one that runs.
+type candidate struct {
+	*generation
+	program  *logpath.Program
+	internal []*source.Internal
+	opened   []func() // what to close if it comes to nothing
+}
+
+// build opens all that c needs and that does not run already. When it fails, nothing is open that was not before.
+func (d *Daemon) build(c *config.Config) (*candidate, error) {
+	next := &candidate{generation: &generation{config: c, sources: map[string]*reading{}, destinations: map[string]*sending{}}}
+	sockets, err := d.sockets(c)
+	defer sockets.Close()
+	if err == nil {
+		err = errors.Join(d.buildDestinations(next), d.buildSources(next, sockets))
+	}
+	if err != nil {
+		for _, close := range next.opened {
+			close()
+		}
+		return nil, err
+	}
+	return next, nil
+}
+
+// isKept tells whether what the text of this name describes is the same in the configuration that runs.
+func (d *Daemon) isKept(c *config.Config, text string) bool {
+	return d.config != nil && d.config.Texts[text] == c.Texts[text]
+}
+
+// sockets are those that the sources of c may take over from sources that end.
+func (d *Daemon) sockets(c *config.Config) (*source.Sockets, error) {
+	sockets := &source.Sockets{}
+	for name, r := range d.sources {
+		if !d.isKept(c, name) {
+			if err := r.input.Lend(sockets); err != nil {
+				return sockets, fmt.Errorf("source %s: %w", r.name, err)
+			}
+		}
+	}
+	return sockets, nil
+}
+
+func (d *Daemon) buildDestinations(next *candidate) (err error) {
+	kept := map[logpath.Sink]logpath.Sink{}
+	for _, dest := range next.config.Destinations {
+		name := dest.String()
+		if d.isKept(next.config, name) {
+			next.destinations[name] = d.destinations[name]
+			kept[dest] = d.destinations[name].Destination
+			continue
+		}
+		if openErr := dest.Open(d.logger); openErr != nil {
+			err = errors.Join(err, fmt.Errorf("%s: %w", name, openErr))
+			continue
+		}
+		next.opened = append(next.opened, func() { _ = dest.Close() }) // nothing is in it
+		next.destinations[name] = &sending{Destination: dest}
+	}
+	next.config.Graph.Kept = kept
+	next.program = logpath.Compile(next.config.Graph)
+	return err
+}
+
+func (d *Daemon) buildSources(next *candidate, sockets *source.Sockets) (err error) {
+	for _, s := range next.config.Sources {
+		for i, driver := range s.Drivers {
+			name := config.SourceText(s.Name, i)
+			if d.isKept(next.config, name) {
+				next.sources[name] = d.sources[name]
+				continue
+			}
+			in := source.NewInput(s.Name, driver, next.program, next.program.Entry(s.Name, i), d.logger)
+			in.Sockets = sockets
+			runner, openErr := driver.Open(in)
+			if openErr != nil {
+				err = errors.Join(err, fmt.Errorf("source %s: %w", s.Name, openErr))
+				continue
+			}
+			next.opened = append(next.opened, in.Close)
+			next.sources[name] = &reading{input: in, runner: runner, name: s.Name, driver: i}
+		}
+	}
+	next.internal = internals(next.sources)
+	return err
+}
+
+// internals are the sources that have what we log.
+func internals(sources map[string]*reading) (list []*source.Internal) {
+	for _, r := range sources {
+		if in, ok := r.input.Driver().(*source.Internal); ok {
+			list = append(list, in)
+		}
+	}
+	return list
+}
+
+// reload changes to the configuration as it is now. If that is not possible the one before goes on.
+func (d *Daemon) reload() error {
+	d.notify(systemd.SdNotifyReloading + "\n" + systemd.SdNotifyMonotonicUsec())
+	defer d.notify(systemd.SdNotifyReady)
+	c, err := d.load()
+	var next *candidate
+	if err == nil {
+		next, err = d.build(c)
+	}
+	if err != nil {
+		d.logger.Error("configuration is not loaded, the one before goes on", "error", err)
+		return err
+	}
+	d.change(next)
+	d.logger.Info("configuration is loaded")
+	return nil
+}
+
+// change lets next take the place of what runs. Sources that stay take the new program from their next read on; those that
+// end finish what they have read; and a destination that ends sends what it has, when nothing leads to it any more.
+func (d *Daemon) change(next *candidate) {
+	before := d.generation
+	d.generation = next.generation
+	d.start()
+	d.log.internal.Store(&next.internal)
+	var busy []func() bool
+	for name, r := range next.sources {
+		if before.sources[name] == r {
+			busy = append(busy, r.input.SetRoute(next.program, next.program.Entry(r.name, r.driver)))
+		}
+	}
+	var leaving []*reading
+	for name, r := range before.sources {
+		if next.sources[name] != r {
+			if next.sources[name] != nil {
+				r.input.HandOver()
+			}
+			r.cancel()
+			leaving = append(leaving, r)
+		}
+	}
+	var retired []*sending
+	for name, s := range before.destinations {
+		if next.destinations[name] != s {
+			retired = append(retired, s)
+		}
+	}
+	limit := time.Duration(d.config.DrainTimeout)
+	d.ending.Go(func() { d.retire(leaving, busy, retired, limit) })
+}
+
+// retire ends destinations when the sources that knew them are done with them.
+func (d *Daemon) retire(leaving []*reading, busy []func() bool, retired []*sending, limit time.Duration) {
+	deadline := time.AfterFunc(limit, func() {
+		for _, s := range retired {
+			s.cancel()
+		}
+	})
+	defer deadline.Stop()
+	for _, r := range leaving {
+		<-r.ended
+	}
+	for _, isBusy := range busy {
+		for isBusy() {
+			time.Sleep(time.Millisecond)
+		}
+	}
+	for _, s := range retired {
+		s.Drain()
+	}
+	for _, s := range retired {
+		d.finish(s)
+	}
+}

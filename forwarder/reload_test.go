@@ -1,0 +1,305 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// A service is forwarder as a process of its own.
+type service struct {
+	*exec.Cmd
+	t      *testing.T
+	config string
+	log    string
+}
+
+// serve starts forwarder with a configuration and waits until it has said that it is ready.
+func serve(t *testing.T, text string, env ...string) *service {
+	t.Helper()
+	dir := t.TempDir()
+	s := &service{t: t, config: filepath.Join(dir, "forwarder.toml"), log: filepath.Join(dir, "log")}
+	s.write(text)
+	notify, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: filepath.Join(dir, "notify"), Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { notify.Close() })
+	log, err := os.Create(s.log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Cmd = exec.Command(self, "run", "--config", s.config)
+	s.Env = append(append(os.Environ(), "FORWARDER_IS_MAIN=1", "NOTIFY_SOCKET="+filepath.Join(dir, "notify")), env...)
+	s.Stdout, s.Stderr = log, log
+	s.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := s.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if s.ProcessState == nil {
+			_ = s.Process.Kill()
+			_ = s.Wait()
+		}
+	})
+	buf := make([]byte, 1024)
+	_ = notify.SetReadDeadline(time.Now().Add(10 * time.Second))
+	if n, err := notify.Read(buf); err != nil || string(buf[:n]) != "READY=1" {
+		t.Fatalf("%v, got %q, want READY=1\n%s", err, buf[:n], s.said())
+	}
+	_ = notify.SetReadDeadline(time.Time{})
+	go func() { // forwarder waits for somebody who reads
+		for {
+			if _, err := notify.Read(buf); err != nil {
+				return
+			}
+		}
+	}()
+	return s
+}
+
+func (s *service) write(text string) {
+	if err := os.WriteFile(s.config, []byte(text), 0o600); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+func (s *service) said() string {
+	b, _ := os.ReadFile(s.log)
+	return string(b)
+}
+
+// signal sends a signal and waits until forwarder has said text once more.
+func (s *service) signal(sig syscall.Signal, text string) {
+	s.t.Helper()
+	before := strings.Count(s.said(), text)
+	if err := s.Process.Signal(sig); err != nil {
+		s.t.Fatal(err)
+	}
+	if !happens(func() bool { return strings.Count(s.said(), text) > before }) {
+		s.t.Fatalf("%v is not answered by %q\n%s", sig, text, s.said())
+	}
+}
+
+// end stops forwarder, which must have lost nothing.
+func (s *service) end() {
+	s.t.Helper()
+	_ = s.Process.Signal(syscall.SIGTERM)
+	if err := s.Wait(); err != nil {
+		s.t.Errorf("%v\n%s", err, s.said())
+	}
+}
+
+func happens(done func() bool) bool {
+	for end := time.Now().Add(10 * time.Second); !done(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			return false
+		}
+	}
+	return true
+}
+
+// A collector is a server that keeps all lines.
+type collector struct {
+	net.Listener
+	connections atomic.Int64
+	lines       chan string
+}
+
+func collect(t *testing.T) *collector {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	c := &collector{Listener: l, lines: make(chan string, 1<<20)}
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			c.connections.Add(1)
+			go func() {
+				defer conn.Close()
+				for s := bufio.NewScanner(conn); s.Scan(); {
+					c.lines <- s.Text()
+				}
+			}()
+		}
+	}()
+	return c
+}
+
+func (c *collector) port() int { return c.Addr().(*net.TCPAddr).Port }
+
+func freePort(t *testing.T) int {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port
+}
+
+// TestReload changes the configuration again and again while messages come in: each must arrive once at each destination,
+// over the connections of the beginning.
+func TestReload(t *testing.T) {
+	server, port, dir := collect(t), freePort(t), t.TempDir()
+	config := func(file, tag string) string {
+		return fmt.Sprintf(`
+[source.tcp]
+driver = "network"
+ip = "127.0.0.1"
+port = %d
+[source.unix]
+driver = "unix_dgram"
+path = "%s/socket"
+tags = [%q]
+[destination.server]
+driver = "network"
+address = "127.0.0.1"
+port = %d
+template = "$MSG\n"
+[destination.file]
+driver = "file"
+path = "%s/%s"
+template = "$MSG\n"
+[log.%s]
+source = ["tcp", "unix"]
+destination = ["server", "file"]
+flags = ["flow_control"]
+`, port, dir, tag, server.port(), dir, file, tag)
+	}
+	s := serve(t, config("a", "one"))
+	tcp, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tcp.Close()
+	unix, err := net.Dial("unixgram", dir+"/socket")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close()
+	stop := make(chan struct{})
+	sent := make(chan []string)
+	send := func(conn net.Conn, host, name string) {
+		var messages []string
+		for i := 0; ; i++ {
+			m := fmt.Sprintf("%s%d", name, i)
+			if _, err := fmt.Fprintf(conn, "<13>Oct 11 22:14:15 %sapp: %s\n", host, m); err != nil {
+				t.Errorf("%s: %v", m, err)
+				sent <- messages
+				return
+			}
+			messages = append(messages, m)
+			select {
+			case <-stop:
+				sent <- messages
+				return
+			case <-time.After(50 * time.Microsecond):
+			}
+		}
+	}
+	go send(tcp, "h ", "t")
+	go send(unix, "", "u")
+	for range 5 {
+		s.write(config("b", "two"))
+		s.signal(syscall.SIGHUP, "configuration is loaded")
+		s.write(`[source.tcp]`)
+		s.signal(syscall.SIGHUP, "the one before goes on")
+		s.write(config("a", "one"))
+		s.signal(syscall.SIGHUP, "configuration is loaded")
+	}
+	close(stop)
+	want := append(<-sent, <-sent...)
+	happens(func() bool { return len(server.lines) >= len(want) }) // what is missing is told below
+	s.end()
+	got := map[string]int{}
+	for len(server.lines) > 0 {
+		got[<-server.lines]++
+	}
+	compareCounts(t, "server", got, want)
+	got = map[string]int{}
+	for _, file := range []string{"a", "b"} {
+		text, err := os.ReadFile(filepath.Join(dir, file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for line := range bytes.Lines(text) {
+			got[string(bytes.TrimSpace(line))]++
+		}
+	}
+	compareCounts(t, "files", got, want)
+	if n := server.connections.Load(); n != 1 {
+		t.Errorf("%d connections to the server, want the first one kept", n)
+	}
+}
+
+func compareCounts(t *testing.T, where string, got map[string]int, want []string) {
+	t.Helper()
+	var wrong []string
+	for _, m := range want {
+		if got[m] != 1 {
+			wrong = append(wrong, fmt.Sprintf("%s %d times", m, got[m]))
+		}
+	}
+	if len(wrong) > 0 || len(got) != len(want) {
+		t.Errorf("%s: got %d messages, want %d, each once: %.500q", where, len(got), len(want), wrong)
+	}
+}
+
+// TestReopen: after SIGUSR1 the file of that name is another one.
+func TestReopen(t *testing.T) {
+	dir := t.TempDir()
+	s := serve(t, fmt.Sprintf(`
+[source.unix]
+driver = "unix_dgram"
+path = "%s/socket"
+[destination.file]
+driver = "file"
+path = "%s/log"
+template = "$MSG\n"
+[log.all]
+source = ["unix"]
+destination = ["file"]
+`, dir, dir))
+	conn, err := net.Dial("unixgram", dir+"/socket")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	send := func(text, file string) {
+		t.Helper()
+		fmt.Fprintf(conn, "<13>Oct 11 22:14:15 app: %s\n", text)
+		if !happens(func() bool {
+			b, _ := os.ReadFile(filepath.Join(dir, file))
+			return strings.HasSuffix(string(b), text+"\n")
+		}) {
+			t.Errorf("%s is not in %s", text, file)
+		}
+	}
+	send("one", "log")
+	if err := os.Rename(dir+"/log", dir+"/log.1"); err != nil {
+		t.Fatal(err)
+	}
+	send("two", "log.1")
+	s.signal(syscall.SIGUSR1, "files are opened anew")
+	send("three", "log")
+	s.end()
+}
