@@ -91,7 +91,7 @@ type Disk struct {
 	read     place
 	written  uint64 // the number after the last message on disk
 	tail     []*entry
-	group    *group   // that is gathered
+	group    *group   // to which tail belongs, in a reliable queue
 	writing  bool     // a goroutine gathers or writes
 	batch    []*entry // that is being written
 	pending  int64    // bytes, as records, of what is in memory alone
@@ -109,7 +109,7 @@ type Disk struct {
 	closed   bool
 	failing  map[string]string // what the disk does not do, and why, as it was logged
 
-	acknowledged int64       // bytes since the position was saved
+	acknowledged int64       // bytes since the position was saved, as records
 	saver        *time.Timer // saves it; nil: nothing to save
 
 	saving   sync.Mutex // guards what follows, and is locked before mu
@@ -126,7 +126,7 @@ type entry struct {
 	*Batch
 	given   Batch // what Next gives: a driver may change it
 	first   uint64
-	size    int64
+	size    int64 // as a record, about
 	written bool
 }
 
@@ -176,7 +176,7 @@ func (q *Disk) open() error {
 	}
 	q.lock = lock
 	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); errors.Is(err, unix.EWOULDBLOCK) {
-		return fmt.Errorf("%s is in use by another process", dir)
+		return fmt.Errorf("%s is in use by another process, or by the destination that a reload changes, which needs a restart", dir)
 	} else if err != nil {
 		return &os.PathError{Op: "flock", Path: lock.Name(), Err: err}
 	}
