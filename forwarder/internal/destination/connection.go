@@ -40,6 +40,12 @@ func (c *counter) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
+func (c *counter) setGather(on bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.gather = on
+}
+
 func (c *counter) flush() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -98,7 +104,7 @@ func newConnection(server int, tcp *counter, secure *tls.Conn) (*connection, err
 		return nil, errors.Join(err, tcp.Close())
 	}
 	c.write, c.written, c.gone = make(chan net.Buffers), make(chan error, 1), make(chan error, 1)
-	tcp.gather = secure != nil
+	tcp.setGather(secure != nil)
 	go func() {
 		for buffers := range c.write {
 			c.written <- c.writeAll(buffers)
@@ -196,6 +202,14 @@ func (c *connection) poll() error {
 	return nil
 }
 
+// isShut tells whether the server has room for nothing, as far as it said.
+func (c *connection) isShut() bool { return c.info.Unacked == 0 && c.info.Snd_wnd < c.info.Snd_mss }
+
+// isSilent tells whether the server has not answered for so long.
+func (c *connection) isSilent(limit time.Duration) bool {
+	return !c.isShut() && time.Since(c.changed) > limit && time.Duration(c.info.Last_ack_recv)*time.Millisecond > limit
+}
+
 // buffer is how many bytes the receive buffer of the server can hold. The window that it advertises may grow while the
 // buffer fills, until both meet: it has been seen at half of the buffer's size at least.
 func (c *connection) buffer() int64 { return 2 * c.widest }
@@ -206,7 +220,8 @@ func (c *connection) unread() int64 { return c.buffer() - int64(c.info.Snd_wnd) 
 // finish tells the server that no more comes. Its own FIN says that it has read all.
 func (c *connection) finish() error {
 	if c.secure != nil {
-		if err := errors.Join(c.secure.CloseWrite(), c.tcp.flush()); err != nil {
+		c.tcp.setGather(false) // CloseWrite lets nothing be written after it
+		if err := c.secure.CloseWrite(); err != nil {
 			return err
 		}
 	}

@@ -4,9 +4,16 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	cryptorand "crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
 	"fmt"
 	"io"
 	"log/slog"
+	"math/big"
 	"math/rand/v2"
 	"net"
 	"os"
@@ -15,6 +22,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -343,6 +351,144 @@ func TestResets(t *testing.T) {
 	}
 	if missing > 0 {
 		t.Errorf("%d of 2000 messages are lost", missing)
+	}
+}
+
+// inNamespace runs the test in a network namespace of its own, where it may drop packets.
+func inNamespace(t *testing.T) (inside bool) {
+	t.Helper()
+	if os.Getenv("KAD_NAMESPACE") != "" {
+		command(t, "ip", "link", "set", "lo", "up")
+		return true
+	}
+	if os.Getuid() != 0 && os.Getenv("KAD_REQUIRE") == "" {
+		t.Skip("only root has network namespaces")
+	}
+	cmd := exec.Command("/proc/self/exe", "-test.run", "^"+t.Name()+"$", "-test.v")
+	cmd.Env = append(os.Environ(), "KAD_NAMESPACE=1")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL}
+	out, err := cmd.CombinedOutput()
+	t.Logf("%s", out)
+	if err != nil {
+		t.Error(err)
+	}
+	return false
+}
+
+func command(t *testing.T, name string, args ...string) {
+	t.Helper()
+	if out, err := exec.Command(name, args...).CombinedOutput(); err != nil {
+		t.Fatalf("%s %s: %v, %s", name, args, err, out)
+	}
+}
+
+// A server that is cut off is left after dead_peer_timeout, and nothing is lost.
+func TestSilence(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
+	for _, hook := range []string{"input", "output"} {
+		t.Run(hook, func(t *testing.T) { testSilence(t, hook) })
+	}
+}
+
+func testSilence(t *testing.T, hook string) {
+	port, dir := freePort(t), t.TempDir()
+	address := func(ip string) string { return net.JoinHostPort(ip, strconv.Itoa(port)) }
+	first := startSink(t, address("127.0.0.1"), filepath.Join(dir, "1"), 0, 0)
+	second := startSink(t, address("127.0.0.2"), filepath.Join(dir, "2"), 0, 0)
+	const dead = 500 * time.Millisecond
+	f := startFeed(t, func(n *Network) { n.Port, n.DeadPeer = port, option.Duration(dead) })
+	f.add(2000)
+	command(t, "nft", "add table ip kad; add chain ip kad drop_"+hook+" { type filter hook "+hook+" priority 0; }; add rule ip kad drop_"+hook+" ip daddr 127.0.0.1 tcp dport "+strconv.Itoa(port)+" drop")
+	cut := time.Now()
+	f.add(2000)
+	waitFor(t, "switch", func() bool { st, _ := f.d.Status(); return st.Address == address("127.0.0.2") })
+	st, _ := f.d.Status()
+	if took := st.Since.Sub(cut); took < dead || took > dead+200*time.Millisecond || st.Reason != errSilent.Error() {
+		t.Errorf("switch after %s: %s", took, st.Reason)
+	}
+	f.add(1000)
+	f.finish(t)
+	f.check(t, 1<<20/201, first, second)
+}
+
+// With TLS too a server that is killed has what it acknowledged or the next server gets it. A certificate is checked against
+// the name of its own server, and one that differs is a failed server.
+func TestFailoverTLS(t *testing.T) {
+	port, dir := freePort(t), t.TempDir()
+	ca := filepath.Join(dir, "ca")
+	key, err := ecdsa.GenerateKey(elliptic.P256(), cryptorand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	root := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true}
+	rootDER, err := x509.CreateCertificate(cryptorand.Reader, root, root, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: rootDER}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	// The second server shows the certificate of the first. The first one reads a part and is reset, the third one reads all.
+	var seen [3]map[string]bool
+	var read sync.WaitGroup
+	for i, name := range []string{"127.0.0.1", "127.0.0.1", "127.0.0.3"} {
+		leaf := &x509.Certificate{SerialNumber: big.NewInt(2), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.ParseIP(name)}}
+		der, err := x509.CreateCertificate(cryptorand.Reader, leaf, root, key.Public(), key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		l, err := tls.Listen("tcp", fmt.Sprintf("127.0.0.%d:%d", i+1, port), &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		seen[i] = map[string]bool{}
+		read.Go(func() {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			defer conn.Close()
+			var lines io.Reader = conn
+			if i == 0 {
+				lines = io.LimitReader(conn, 300000)
+			}
+			for s := bufio.NewScanner(lines); s.Scan(); {
+				seen[i][s.Text()] = true
+			}
+			if i == 0 {
+				time.Sleep(50 * time.Millisecond) // unread data
+				_ = conn.(*tls.Conn).NetConn().(*net.TCPConn).SetLinger(0)
+				_ = conn.(*tls.Conn).NetConn().Close()
+			}
+		})
+	}
+	f := startFeed(t, func(n *Network) {
+		n.Port, n.Transport, n.TLS = port, "tls", &TLS{CAFile: ca}
+		n.Failover.Servers = []string{"127.0.0.2", "127.0.0.3"}
+	})
+	f.add(5000)
+	waitFor(t, "switch", func() bool { st, _ := f.d.Status(); return st.Current == "127.0.0.3" && st.Address != "" })
+	f.add(1000)
+	st := f.finish(t)
+	read.Wait()
+	if len(seen[0]) == 0 || len(seen[1]) > 0 || !strings.Contains(st.Reason, "certificate is valid for 127.0.0.1, not 127.0.0.2") {
+		t.Errorf("the servers have %d, %d and %d lines, %s", len(seen[0]), len(seen[1]), len(seen[2]), st.Reason)
+	}
+	lost, twice := 0, 0
+	for i := range f.next {
+		switch line := fmt.Sprintf("%0200d", i); {
+		case seen[0][line] && seen[2][line]:
+			twice++
+		case !seen[0][line] && !seen[2][line]:
+			lost++
+		}
+	}
+	t.Logf("lost %d, twice %d; resent %d unacknowledged, %d unread", lost, twice, st.ResentUnacknowledged, st.ResentUnread)
+	if lost > 0 || st.ResentUnread == 0 {
+		t.Errorf("lost %d, status %+v", lost, st)
 	}
 }
 

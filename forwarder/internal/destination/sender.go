@@ -224,12 +224,11 @@ func (s *sender) acknowledge() {
 	if len(c.window.items) == 0 {
 		return
 	}
-	idle := time.Since(c.changed)
 	switch {
-	case idle > s.timeouts.stall:
+	case time.Since(c.changed) > s.timeouts.stall:
 		s.rotation.stalled = s.rotation.stalled || c.server == 0
 		s.lose(errStalled)
-	case idle > s.timeouts.dead && c.info.Unacked > 0 && time.Duration(c.info.Last_ack_recv)*time.Millisecond > s.timeouts.dead:
+	case c.isSilent(s.timeouts.dead):
 		s.lose(errSilent)
 	}
 }
@@ -261,14 +260,19 @@ func (s *sender) lose(reason error) {
 	}
 	finished := s.finishing && hasRead
 	items, unacknowledged, acknowledged := c.window.replay(unread)
-	if !finished {
+	if finished {
+		reason = nil
+	} else {
 		s.logger.Warn("connection lost", "server", s.servers[c.server], "error", reason,
 			"resent_unacknowledged", unacknowledged, "resent_unread", acknowledged)
 		s.errs[c.server] = reason.Error()
 	}
 	s.pending = append(items, s.pending...)
 	s.update(func(st *Status) {
-		st.Address, st.Reason = "", reason.Error()
+		st.Address = ""
+		if reason != nil {
+			st.Reason = reason.Error()
+		}
 		st.ResentUnread += uint64(acknowledged)
 		st.ResentUnacknowledged += uint64(unacknowledged)
 	})
