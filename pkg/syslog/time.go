@@ -251,9 +251,8 @@ func (z *zone) offsetAt(loc *time.Location, wall int64) int32 {
 	if sec := wall - int64(z.offset); z.loc == loc && z.from <= sec && sec < z.to {
 		return z.offset
 	}
-	t := time.Date(1970, 1, 1, 0, 0, 0, 0, loc)
 	day := floorDiv(int(wall), 86400)
-	t = time.Date(1970, 1, 1+day, 0, 0, int(wall)-day*86400, 0, loc)
+	t := time.Date(1970, 1, 1+day, 0, 0, int(wall)-day*86400, 0, loc)
 	_, offset := t.Zone()
 	from, to := t.ZoneBounds()
 	*z = zone{loc: loc, from: -1 << 62, to: 1 << 62, offset: int32(offset)}
