@@ -37,6 +37,10 @@ func newApp() *cli.App {
 		Usage: "route log messages as syslog-ng does, with failover that loses none",
 		Commands: []*cli.Command{
 			{Name: "run", Usage: "run in the foreground; SIGTERM drains and stops, SIGHUP reloads, SIGUSR1 opens files anew", Flags: []cli.Flag{configFlag}, Action: runDaemon},
+			{Name: "status", Usage: "tell what a forwarder that runs has received, sent, dropped, and what waits", Flags: []cli.Flag{socketFlag, cli.OutputFlag("table", "json")}, Action: status},
+			{Name: "reload", Usage: "make it load its configuration again; the exit code tells whether it does", Flags: []cli.Flag{socketFlag}, Action: ask("POST", "/v1/reload")},
+			{Name: "reopen", Usage: "make it open its files anew", Flags: []cli.Flag{socketFlag}, Action: ask("POST", "/v1/reopen")},
+			{Name: "health", Usage: "tell by the exit code whether it works", Flags: []cli.Flag{socketFlag}, Action: ask("GET", "/v1/health")},
 			{Name: "check", Usage: "tell everything that is wrong with the configuration", Flags: []cli.Flag{configFlag}, Action: check},
 			{
 				Name: "explain", Usage: "tell what happens to a message, or to each line of standard input", ArgsUsage: "[MESSAGE]", Action: explain,

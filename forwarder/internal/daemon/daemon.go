@@ -29,6 +29,10 @@ type Daemon struct {
 	// What follows belongs to the goroutine of New, then to that of Run.
 	*generation
 	ending sync.WaitGroup // destinations that an earlier configuration had
+	doors  []door
+
+	requests chan func() // of other goroutines
+	stopping chan struct{}
 }
 
 // A generation is what one configuration needs, and whether it runs. Parts go from one generation to the next.
@@ -57,7 +61,7 @@ type sending struct {
 
 // New opens everything that can fail and starts nothing. The configuration comes from load, then and for each reload.
 func New(load func() (*config.Config, error), stderr io.Writer) (*Daemon, error) {
-	d := &Daemon{load: load, log: &handler{Handler: textHandler(stderr)}, generation: &generation{}}
+	d := &Daemon{load: load, log: &handler{Handler: textHandler(stderr)}, generation: &generation{}, requests: make(chan func()), stopping: make(chan struct{})}
 	d.logger = slog.New(d.log)
 	c, err := load()
 	if err != nil {
@@ -69,7 +73,7 @@ func New(load func() (*config.Config, error), stderr io.Writer) (*Daemon, error)
 	}
 	d.generation = next.generation
 	d.log.internal.Store(&next.internal)
-	return d, nil
+	return d, d.openDoors()
 }
 
 // Run works until ctx ends, then drains: the sources stop, what they have read is sent, for at most drain_timeout. SIGHUP
@@ -81,6 +85,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 	defer signal.Stop(signals)
 	watchdog, stop := d.watchdog()
 	defer stop()
+	served := d.serve(ctx)
 	d.notify(systemd.SdNotifyReady)
 	for ctx.Err() == nil {
 		select {
@@ -90,11 +95,15 @@ func (d *Daemon) Run(ctx context.Context) error {
 			} else {
 				d.reopen()
 			}
+		case f := <-d.requests:
+			f()
 		case <-watchdog:
 			d.notify(systemd.SdNotifyWatchdog)
 		case <-ctx.Done():
 		}
 	}
+	close(d.stopping)
+	served()
 	d.notify(systemd.SdNotifyStopping)
 	return d.stop()
 }

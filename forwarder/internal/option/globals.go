@@ -27,6 +27,8 @@ type Globals struct {
 	Owner              string   `toml:"owner"`
 	Group              string   `toml:"group"`
 	DrainTimeout       Duration `toml:"drain_timeout"`
+	ControlSocket      string   `toml:"control_socket"` // empty: control.sock in systemd's RuntimeDirectory, else none
+	MetricsListen      string   `toml:"metrics_listen"` // address for Prometheus; empty: none
 	TemplateEscape     bool     `toml:"template_escape"`
 	UnmatchedEmbedded  string   `toml:"unmatched_embedded"` // processed, unprocessed
 	Comparison         string   `toml:"comparison"`         // number, string
