@@ -40,6 +40,13 @@ func (c *counter) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
+// position is after the last record.
+func (c *counter) position() int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.written
+}
+
 func (c *counter) setGather(on bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -157,7 +164,7 @@ func (c *connection) mark(n int64) {
 	if len(c.marks) > 0 {
 		last = c.marks[len(c.marks)-1].plain
 	}
-	c.marks = append(c.marks, mark{c.tcp.written, last + n})
+	c.marks = append(c.marks, mark{c.tcp.position(), last + n})
 }
 
 // messageBytes is how many bytes of messages have arrived if so many of the connection have.

@@ -236,10 +236,10 @@ func TestFailover(t *testing.T) {
 		set        func(n *Network)
 		duplicates int
 	}{
-		{"killed, reads all", 0, 0, syscall.SIGKILL, func(*Network) {}, 1 << 30},
-		{"killed, slow", 16 << 10, 20 * time.Millisecond, syscall.SIGKILL, func(*Network) {}, 2 * 6 << 20 / 201},
-		{"killed, never reads", 1, time.Hour, syscall.SIGKILL, func(*Network) {}, 2 * 6 << 20 / 201},
-		{"stopped", 0, 0, syscall.SIGSTOP, func(n *Network) { n.Stall = option.Duration(300 * time.Millisecond) }, 2 * 6 << 20 / 201},
+		{"killed, reads all", 0, 0, syscall.SIGKILL, func(*Network) {}, 2000},
+		{"killed, slow", 16 << 10, 20 * time.Millisecond, syscall.SIGKILL, func(*Network) {}, 2000},
+		{"killed, never reads", 1, time.Hour, syscall.SIGKILL, func(*Network) {}, 2000},
+		{"stopped", 0, 0, syscall.SIGSTOP, func(n *Network) { n.Stall = option.Duration(300 * time.Millisecond) }, 2000},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			port, dir := freePort(t), t.TempDir()
