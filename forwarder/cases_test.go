@@ -134,7 +134,6 @@ type caseRun struct {
 	sinks    map[string]*sink
 	kept     []net.Conn
 	deadline time.Time
-	log      string
 }
 
 func newRun(t *testing.T, source string) *caseRun {

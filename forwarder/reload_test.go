@@ -303,3 +303,58 @@ destination = ["file"]
 	send("three", "log")
 	s.end()
 }
+
+// TestSocketActivation: a source takes the socket that is there already.
+func TestSocketActivation(t *testing.T) {
+	activate, err := exec.LookPath("systemd-socket-activate")
+	if err != nil {
+		t.Skip(err)
+	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir, port := t.TempDir(), freePort(t)
+	config := write(t, "f.toml", fmt.Sprintf(`
+[source.s]
+driver = "network"
+port = %d
+[destination.file]
+driver = "file"
+path = "%s/log"
+template = "$MSG\n"
+[log.all]
+source = ["s"]
+destination = ["file"]
+`, port, dir))
+	cmd := exec.Command(activate, "-l", fmt.Sprint(port), "-E", "FORWARDER_IS_MAIN=1", self, "run", "--config", config)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	var talk bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &talk, &talk
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		_ = cmd.Process.Signal(syscall.SIGTERM)
+		if err := cmd.Wait(); err != nil {
+			t.Errorf("%v\n%s", err, &talk)
+		}
+	}()
+	if !happens(func() bool {
+		conn, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		if err != nil {
+			return false // not listened on yet
+		}
+		defer conn.Close()
+		_, err = fmt.Fprintln(conn, "<13>Oct 11 22:14:15 h app: hello")
+		return err == nil
+	}) {
+		t.Error("no connection")
+	}
+	if !happens(func() bool {
+		b, _ := os.ReadFile(dir + "/log")
+		return string(b) == "hello\n"
+	}) {
+		t.Error("the message does not arrive")
+	}
+}

@@ -9,6 +9,7 @@ import (
 	"kad/forwarder/internal/logpath"
 	"kad/forwarder/internal/source"
 
+	"github.com/coreos/go-systemd/v22/activation"
 	systemd "github.com/coreos/go-systemd/v22/daemon"
 )
 
@@ -23,8 +24,9 @@ type candidate struct {
 // build opens all that c needs and that does not run already. When it fails, nothing is open that was not before.
 func (d *Daemon) build(c *config.Config) (*candidate, error) {
 	next := &candidate{generation: &generation{config: c, sources: map[string]*reading{}, destinations: map[string]*sending{}}}
-	sockets, err := d.sockets(c)
+	sockets := &source.Sockets{}
 	defer sockets.Close()
+	err := d.lend(sockets, c)
 	if err == nil {
 		err = errors.Join(d.buildDestinations(next), d.buildSources(next, sockets))
 	}
@@ -42,17 +44,23 @@ func (d *Daemon) isKept(c *config.Config, text string) bool {
 	return d.config != nil && d.config.Texts[text] == c.Texts[text]
 }
 
-// sockets are those that the sources of c may take over from sources that end.
-func (d *Daemon) sockets(c *config.Config) (*source.Sockets, error) {
-	sockets := &source.Sockets{}
-	for name, r := range d.sources {
-		if !d.isKept(c, name) {
-			if err := r.input.Lend(sockets); err != nil {
-				return sockets, fmt.Errorf("source %s: %w", r.name, err)
+// lend adds the sockets that the sources of c may take over: from systemd at the start, then from sources that end.
+func (d *Daemon) lend(sockets *source.Sockets, c *config.Config) error {
+	if d.config == nil {
+		for _, f := range activation.Files(true) {
+			if err := sockets.Add(f); err != nil {
+				return fmt.Errorf("socket %s of systemd: %w", f.Name(), err)
 			}
 		}
 	}
-	return sockets, nil
+	for name, r := range d.sources {
+		if !d.isKept(c, name) {
+			if err := r.input.Lend(sockets); err != nil {
+				return fmt.Errorf("source %s: %w", r.name, err)
+			}
+		}
+	}
+	return nil
 }
 
 func (d *Daemon) buildDestinations(next *candidate) (err error) {

@@ -111,7 +111,6 @@ func (c *Common) Init() error {
 type Destination struct {
 	Name   string
 	driver Driver
-	format Format
 	queue  queue.Queue
 	logger *slog.Logger
 	reopen atomic.Bool
