@@ -24,7 +24,7 @@ SHELL := bash
 .NOTPARALLEL: # labs need the processors for themselves
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 .DEFAULT_GOAL := build
-.PHONY: help deps race-deps build test unit integration race lint fuzz bench bench-peers benchstat cover man completions demo install clean
+.PHONY: help deps race-deps build test unit integration race lint fuzz bench bench-peers bench-failover benchstat cover man completions demo install clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -96,6 +96,9 @@ bench: deps build ## run every benchmark COUNT=1 times (keep the output for benc
 
 bench-peers: deps build ## forwarder, syslog-ng and a relay of lines side by side: BENCH='-rounds 5 -workloads W1,W6'
 	@go run ./integration/bench $(BENCH)
+
+bench-failover: deps build ## what the death of a server costs, forwarder and syslog-ng side by side: FAILOVER='-runs 10 -rate 20000'
+	@go run ./integration/failover $(FAILOVER)
 
 benchstat: ## compare two outputs of make bench COUNT=10: OLD=file NEW=file
 	@go run $(BENCHSTAT) $(OLD) $(NEW)
