@@ -117,7 +117,13 @@ func writeOutput(c *cli.Context, data []byte) error {
 
 // check prints each error with its line and a caret.
 func check(c *cli.Context) error {
-	_, err := load(c)
+	got, err := load(c)
+	if err == nil {
+		for _, w := range got.Warnings {
+			fmt.Fprintf(c.App.ErrWriter, "warning: %v\n%s", w, w.Snippet())
+		}
+		return nil
+	}
 	joined, ok := errors.AsType[interface {
 		error
 		Unwrap() []error

@@ -171,6 +171,17 @@ func TestCheck(t *testing.T) {
 	if code, stdout, stderr := forwarder(t, "", "check", "-c", write(t, "f.toml", routes)); code != 0 || stdout+stderr != "" {
 		t.Errorf("code %d, %s%s", code, stdout, stderr)
 	}
+	inert := write(t, "inert.toml", "[options]\nflush_lines = 10\n[source.throttle]\ndriver = \"stdin\"\nlog_iw_size = 5\n")
+	const warned = `warning: PATH:2:1: options.flush_lines: this option has no effect
+    flush_lines = 10
+    ^
+warning: PATH:5:1: source.throttle.log_iw_size: this option has no effect
+    log_iw_size = 5
+    ^
+`
+	if code, _, stderr := forwarder(t, "", "check", "-c", inert); code != 0 || strings.ReplaceAll(stderr, inert, "PATH") != warned {
+		t.Errorf("code %d, got\n%s", code, stderr)
+	}
 	bad := write(t, "bad.toml", "[source.s]\ndriver = \"stdni\"\n[log.a]\nsource = [\"s\", \"t\"]\n")
 	const want = `:2:1: source.s.driver: no driver "stdni", want one of file, internal, network, stdin, syslog, unix_dgram, unix_stream (did you mean stdin?)
     driver = "stdni"

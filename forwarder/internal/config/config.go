@@ -31,6 +31,8 @@ type Config struct {
 	// Texts has, for each destination and for each driver of a source, all that the file says about it, but for steps:
 	// "destination d", "source s 0". Where the text is the same, so is what it describes.
 	Texts map[string]string
+	// Warnings are about what is not wrong and has no effect.
+	Warnings []*conf.Error
 }
 
 // SourceText names the text of a driver.
@@ -68,6 +70,7 @@ func Parse(name string, data []byte) (*Config, error) {
 	if err := file.Err(); err != nil {
 		return nil, err
 	}
+	b.config.Warnings = warnings(name, data)
 	return b.config, nil
 }
 
