@@ -53,6 +53,7 @@ flags = ["flow_control"]
 	}
 	const rounds, each = 3, 2000
 	taken := func() []string { return strings.Split(strings.TrimSuffix(queues("dump", "d"), "\n"), "\n") }
+	total := 0
 	for round := range rounds {
 		kill := startForwarder(t, config)
 		conn := dialUnix(t, filepath.Join(dir, "in"))
@@ -64,11 +65,11 @@ flags = ["flow_control"]
 			}
 		}()
 		before := 0
-		waitFor(t, func() bool { before = len(taken()); return before > (round+1)*each })
+		waitFor(t, func() bool { before = len(taken()); return before > total+each })
 		kill()
 		_ = conn.Close()
-		if after := len(taken()); after < before {
-			t.Errorf("%d messages after the kill, %d before", after, before)
+		if total = len(taken()); total < before {
+			t.Errorf("%d messages after the kill, %d before", total, before)
 		}
 		if err := os.Remove(filepath.Join(dir, "in")); err != nil {
 			t.Fatal(err)

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"slices"
 	"sync"
 	"time"
 
@@ -115,10 +114,12 @@ type Disk struct {
 	saving   sync.Mutex // guards what follows, and is locked before mu
 	position uint64     // that is saved
 
-	scratch  []byte   // of the goroutine that writes
-	buffer   []byte   // of the one that reads
-	source   file     // from which it reads
-	sourceOf *segment // which that is
+	scratch []byte // of the goroutine that writes
+
+	reading  sync.Mutex // guards what follows, and is locked after mu or without it
+	buffer   []byte     // of the goroutine that reads
+	source   file       // from which it reads
+	sourceOf *segment   // which that is
 }
 
 // An entry is a batch in memory.
@@ -650,11 +651,7 @@ func (q *Disk) Ack(n int) {
 	}
 	q.changed.Broadcast()
 	q.mu.Unlock()
-	err := discard(old)
-	if slices.Contains(old, q.sourceOf) {
-		err = errors.Join(err, q.closeSource()) // what is open has not gone
-	}
-	if err != nil {
+	if err := errors.Join(discard(old), q.leave(old)); err != nil { // what is open has not gone
 		q.logger.Warn("disk buffer does not shrink", "error", err)
 	}
 	if save {
@@ -794,7 +791,9 @@ func (q *Disk) Close() error {
 	defer q.mu.Unlock()
 	q.closed = true
 	q.seal()
+	q.reading.Lock()
 	err = errors.Join(err, q.closeSource())
+	q.reading.Unlock()
 	if empty {
 		err = errors.Join(err, discard(q.segments), remove(filepath.Join(q.options.dir, positionFile)))
 	}

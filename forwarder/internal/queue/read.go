@@ -28,7 +28,9 @@ func (q *Disk) fetch() {
 	}
 	q.mu.Unlock()
 	c := &chunk{at: at, limit: limit, damaged: q.damaged}
+	q.reading.Lock()
 	err := q.load(c)
+	q.reading.Unlock()
 	q.mu.Lock()
 	if q.read != at { // the segment was dropped
 		return
@@ -178,6 +180,16 @@ func (q *Disk) openSource(s *segment) error {
 		q.source, q.sourceOf = f, s
 	}
 	return err
+}
+
+// leave closes the segment that is read if it is one of old.
+func (q *Disk) leave(old []*segment) error {
+	q.reading.Lock()
+	defer q.reading.Unlock()
+	if q.sourceOf == nil || !slices.Contains(old, q.sourceOf) {
+		return nil
+	}
+	return q.closeSource()
 }
 
 func (q *Disk) closeSource() (err error) {
