@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strings"
 )
 
 // kind is a sort of check: a flag, and with underscores a key of a profile.
@@ -10,6 +11,19 @@ type kind struct {
 	usage    string // with the value's name in backquotes
 	optional bool   // the value may be left out: it is "" then
 	parse    func(value string, s setting) (probe, error)
+}
+
+// key returns the kind's name in a profile.
+func (k *kind) key() string { return strings.ReplaceAll(k.flag, "-", "_") }
+
+// wants says what a value in a profile may be.
+func (k *kind) wants() string {
+	_, rest, _ := strings.Cut(k.usage, "`")
+	value, _, _ := strings.Cut(rest, "`")
+	if k.optional {
+		return "true or a " + value
+	}
+	return value
 }
 
 // setting is what the probes of one command line share.
@@ -54,12 +68,15 @@ func (w wanted) name() string {
 	return "--" + w.kind.flag + " " + w.value
 }
 
-// build makes checks of what is wanted; of nothing, the one of syslog-ng.
-func build(list []wanted, stateDir string) ([]check, error) {
+// checklist is what is wanted, in order.
+type checklist []wanted
+
+// build makes checks of the list; of an empty one, that of syslog-ng.
+func (list checklist) build(stateDir string) ([]check, error) {
 	if len(list) == 0 {
-		list = []wanted{{kind: &kinds[0]}}
+		list = checklist{{kind: &kinds[0]}}
 	}
-	s := setting{sources: sourcesOf(list), stateDir: stateDir}
+	s := setting{sources: list.sources(), stateDir: stateDir}
 	var checks []check
 	for _, w := range list {
 		p, err := w.kind.parse(w.value, s)
@@ -71,9 +88,9 @@ func build(list []wanted, stateDir string) ([]check, error) {
 	return checks, nil
 }
 
-// sourcesOf returns the daemons among the checks, whose counters --queue-below and
-// --dropped-below mean; syslog-ng when there are none.
-func sourcesOf(list []wanted) []source {
+// sources returns the daemons in the list, whose counters --queue-below and --dropped-below
+// mean; syslog-ng when there are none.
+func (list checklist) sources() []source {
 	var sources []source
 	for _, w := range list {
 		switch w.kind.flag {

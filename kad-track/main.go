@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"syscall"
 	"time"
 
@@ -19,7 +20,11 @@ func main() {
 }
 
 // run returns the exit code: 0 when all checks pass, else 1, also for a wrong command line.
+// Under another name than kad-track it runs the profile of that name.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	if name := filepath.Base(args[0]); name != "kad-track" {
+		args = append([]string{"kad-track", "--profile=" + name}, args[1:]...)
+	}
 	if cli.Run(ctx, newApp(), args, stdin, stdout, stderr) != cli.OK {
 		return cli.Failure
 	}
@@ -34,6 +39,8 @@ func newApp() *cli.App {
 			Usage: "fail what has not passed after this `TIME`"},
 		&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "do not say what fails"},
 		&cli.BoolFlag{Name: "explain", Usage: "print every check with its time"},
+		&cli.StringFlag{Name: "profile", Usage: "take checks and timeout from the profile `NAME` first; a link called NAME to kad-track does the same"},
+		&cli.StringFlag{Name: "config", Value: profilesFile, Usage: "look for profiles in `FILE`"},
 		&cli.StringFlag{Name: "state-dir", Value: "/run/kad", Usage: "remember dropped messages in `DIR`"},
 	}
 	for i := range kinds {
@@ -49,12 +56,9 @@ func newApp() *cli.App {
 	}
 }
 
-// checklist is what the command line wants checked, in its order.
-type checklist []wanted
-
 // flag returns the flag that adds checks of that kind to the list.
-func (l *checklist) flag(k *kind) cli.Flag {
-	f := cli.GenericFlag{Name: k.flag, Category: "Checks", Usage: k.usage, Value: &adder{l, k}}
+func (list *checklist) flag(k *kind) cli.Flag {
+	f := cli.GenericFlag{Name: k.flag, Category: "Checks", Usage: k.usage, Value: &adder{list, k}}
 	if k.optional {
 		return &cli.OptionalFlag{GenericFlag: f}
 	}
@@ -74,20 +78,38 @@ func (a *adder) Set(value string) error {
 
 func (a *adder) String() string { return "" }
 
-// track runs the checks once.
-func track(c *cli.Context, list checklist) error {
-	checks, err := build(list, c.String("state-dir"))
-	if err != nil {
-		return cli.Usagef("%w", err)
-	}
+// prepare returns the checks of the profile and of the list, and how long they may take.
+func prepare(c *cli.Context, list checklist) ([]check, time.Duration, error) {
 	timeout := c.Duration("timeout")
 	if timeout <= 0 {
-		return cli.Usagef("--timeout %v: want more than 0", timeout)
+		return nil, 0, cli.Usagef("--timeout %v: want more than 0", timeout)
 	}
-	if c.Bool("explain") {
+	if name := c.String("profile"); name != "" {
+		p, err := loadProfile(c.String("config"), name)
+		if err != nil {
+			return nil, 0, err
+		}
+		list = append(p.checks, list...)
+		if p.timeout > 0 && !c.IsSet("timeout") {
+			timeout = p.timeout
+		}
+	}
+	checks, err := list.build(c.String("state-dir"))
+	if err != nil {
+		return nil, 0, cli.Usagef("%w", err)
+	}
+	return checks, timeout, nil
+}
+
+// track runs the checks once.
+func track(c *cli.Context, list checklist) error {
+	checks, timeout, err := prepare(c, list)
+	if err == nil && c.Bool("explain") {
 		return explain(c, checks, timeout)
 	}
-	err = verdict(c.Context, checks, timeout)
+	if err == nil {
+		err = verdict(c.Context, checks, timeout)
+	}
 	if err != nil && c.Bool("quiet") {
 		return cli.Exit(cli.Failure, nil)
 	}
