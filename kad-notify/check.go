@@ -90,19 +90,14 @@ func (n *notifier) checkHooks() error {
 	return errors.Join(errs...)
 }
 
-// runnable tells why a program would not be run.
+// runnable tells why kad-notify would not run a program.
 func runnable(file string) error {
-	if err := secure(file); err != nil {
+	if err := keepalived.Secure(file); err != nil {
 		return err
 	}
-	info, err := os.Stat(file)
-	if err != nil {
-		return err
-	}
-	if !info.Mode().IsRegular() || info.Mode()&0o111 == 0 {
-		return fmt.Errorf("%s has mode %04o: it is no program", file, info.Mode().Perm())
-	}
-	return nil
+	us := keepalived.Credential{UID: uint32(os.Geteuid()), GID: uint32(os.Getegid())}
+	_, err := keepalived.CheckScript(file, us, true)
+	return err
 }
 
 // checkStateDir tries to write where state is to be kept.
@@ -136,7 +131,7 @@ func (n *notifier) checkNotifyLines(c *keepalived.Config) error {
 		if len(l.Argv) == 0 {
 			continue
 		}
-		if err := runnable(l.Argv[0]); err != nil {
+		if err := callable(c, l); err != nil {
 			errs = append(errs, fmt.Errorf("%s: %s: %w", l.Pos, l.Keyword, err))
 		}
 		if filepath.Base(l.Argv[0]) == n.name {
@@ -151,6 +146,15 @@ func (n *notifier) checkNotifyLines(c *keepalived.Config) error {
 			"add notify "+`"/usr/local/bin/kad-notify"`+" to the instances, or vrrp_notify_fifo "+defaultFIFO+" to global_defs"))
 	}
 	return errors.Join(errs...)
+}
+
+// callable tells why keepalived would not run a script, or not as is wanted.
+func callable(c *keepalived.Config, l keepalived.ConfigNotify) error {
+	as, err := c.Credential(l.User, l.Group)
+	if err == nil {
+		_, err = keepalived.CheckScript(l.Argv[0], as, c.ScriptSecurity)
+	}
+	return err
 }
 
 // checkArguments looks at the arguments of a line to which keepalived appends none.

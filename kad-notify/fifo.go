@@ -91,8 +91,8 @@ func claim(f *os.File) error {
 	if info.Mode()&os.ModeNamedPipe == 0 {
 		return fmt.Errorf("%s is not a FIFO", f.Name())
 	}
-	if why := insecure(info); why != "" {
-		return fmt.Errorf("%s is insecure: it %s, want root as its owner and nobody else to write", f.Name(), why)
+	if err := keepalived.Secure(f.Name()); err != nil {
+		return err
 	}
 	raw, err := f.SyscallConn() // Fd would make it blocking
 	if err != nil {

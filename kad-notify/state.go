@@ -208,27 +208,17 @@ func (r *record) recall() (m memory) {
 	return m
 }
 
+// remember writes in place: a rename would make ext4 write to the disk, and a full disk has still
+// room for what is overwritten.
 func (r *record) remember(m memory) error {
 	text, err := json.Marshal(m)
 	if err != nil {
 		return err
 	}
-	return replace(filepath.Join(r.dir, "last"), append(text, '\n'))
-}
-
-// replace gives a file new contents in one step: a reader finds the old ones or the new.
-func replace(file string, text []byte) error {
-	tmp, err := os.CreateTemp(filepath.Dir(file), ".new-*")
+	f, err := os.OpenFile(filepath.Join(r.dir, "last"), os.O_WRONLY|os.O_CREATE, 0o644)
 	if err != nil {
 		return err
 	}
-	_, err = tmp.Write(text)
-	err = errors.Join(err, tmp.Chmod(0o644), tmp.Close())
-	if err == nil {
-		err = os.Rename(tmp.Name(), file)
-	}
-	if err != nil {
-		os.Remove(tmp.Name())
-	}
-	return err
+	_, err = f.WriteAt(append(text, '\n'), 0)
+	return errors.Join(err, f.Truncate(int64(len(text)+1)), f.Close())
 }
