@@ -38,15 +38,14 @@ type notifyLab struct {
 
 // A notifyMode is a way to have kad-notify called.
 type notifyMode struct {
-	name     string
-	global   string // lines for global_defs
-	instance string // lines for each vrrp_instance
-	daemon   lab.Program
+	name   string
+	daemon lab.Program // beside keepalived
+	fifo   bool        // else by the notify lines of the example
 }
 
 var (
-	scriptMode = notifyMode{name: "script", instance: `    notify "/usr/local/bin/kad-notify"`, daemon: notifySync}
-	fifoMode   = notifyMode{name: "fifo", global: "    vrrp_notify_fifo /run/kad/notify.fifo", daemon: notifyFIFO}
+	scriptMode = notifyMode{name: "script", daemon: notifySync}
+	fifoMode   = notifyMode{name: "fifo", daemon: notifyFIFO, fifo: true}
 )
 
 // upNotify returns the pair in normal operation, with its routes on the router.
@@ -67,7 +66,7 @@ func upNotify(t *testing.T, mode notifyMode) *notifyLab {
 		}
 		h.WriteFile("/etc/kad/notify.toml", []byte(hooks), 0o644)
 		h.WriteFile("/etc/kad/gobgpd.toml", []byte(daemon), 0o644)
-		h.WriteFile("/etc/keepalived/keepalived.conf", []byte(mode.insert(conf)), 0o644)
+		h.WriteFile("/etc/keepalived/keepalived.conf", []byte(mode.adapt(t, conf)), 0o644)
 		l.journals[h.Name] = listenJournal(t, h)
 		h.Start(gobgpd)
 		h.AwaitListener("tcp", "127.0.0.1:50051")
@@ -78,11 +77,20 @@ func upNotify(t *testing.T, mode notifyMode) *notifyLab {
 	return l
 }
 
-// insert adds the mode's lines to a keepalived.conf.
-func (m notifyMode) insert(conf string) string {
-	conf = strings.Replace(conf, "global_defs {\n", "global_defs {\n"+m.global+"\n", 1)
-	return strings.ReplaceAll(conf, "    advert_int 1\n", "    advert_int 1\n"+m.instance+"\n")
+// adapt makes a keepalived.conf of scripts one of the mode.
+func (m notifyMode) adapt(t *testing.T, conf string) string {
+	t.Helper()
+	if !strings.Contains(conf, notifyLine) {
+		t.Fatalf("no line %q in\n%s", notifyLine, conf)
+	}
+	if m.fifo {
+		conf = strings.ReplaceAll(conf, notifyLine, "")
+		conf = strings.Replace(conf, "global_defs {\n", "global_defs {\n    vrrp_notify_fifo /run/kad/notify.fifo\n", 1)
+	}
+	return conf
 }
+
+const notifyLine = "    notify \"/usr/local/bin/kad-notify\"\n"
 
 func readExample(t *testing.T, name string) string {
 	t.Helper()
@@ -307,13 +315,21 @@ func (l *notifyLab) shake(h *lab.Host, what int) {
 	case 0:
 		l.toggle(h, h.Kill)
 	case 1:
+		l.Eventually(10*time.Second, func() error { // one that is just starting would be killed
+			if r := h.Run("kad-status"); r.Code != 0 {
+				return errors.New(r.Stderr)
+			}
+			return nil
+		})
 		h.Signal(lab.Keepalived, unix.SIGHUP)
 	case 2:
 		h.Restart(lab.Keepalived)
 	case 3:
 		h.Kill(lab.Keepalived)
+		time.Sleep(200 * time.Millisecond) // until its children are reaped: keepalived takes them for a running one
 		h.Start(lab.Keepalived)
 	case 4:
+		h.Heal() // a port that is down cannot be cut
 		h.Cut()
 	case 5:
 		h.Heal()
