@@ -2,7 +2,10 @@ package keepalived
 
 import (
 	"errors"
+	"math"
 	"slices"
+	"strconv"
+	"time"
 )
 
 // A confKeyword is what a block of keepalived.conf knows (keepalived's install_keyword).
@@ -348,6 +351,32 @@ var confScriptBlock = map[string]confKeyword{
 			b.script.Reverse = b.script.Reverse || confReverse(l, 2)
 		}
 	}},
+	"interval": confSeconds(func(b *confBuilder) *time.Duration { return &b.script.Interval }),
+	"timeout":  confSeconds(func(b *confBuilder) *time.Duration { return &b.script.Timeout }),
+	"fall": {run: func(b *confBuilder, l confLine) {
+		if word, ok := b.param(l, 1); ok {
+			b.script.Fall = 1
+			if n, ok := confNumber(word, 1, math.MaxInt32, true); ok {
+				b.script.Fall = n
+			}
+		}
+	}},
+}
+
+// confSeconds is a keyword whose parameter is a number of seconds, with up to three decimals.
+// Zero is one second; what is no such number keepalived ignores.
+func confSeconds(field func(*confBuilder) *time.Duration) confKeyword {
+	return confKeyword{run: func(b *confBuilder, l confLine) {
+		word, ok := b.param(l, 1)
+		seconds, err := strconv.ParseFloat(word, 64)
+		if !ok || err != nil || seconds < 0 || seconds > math.MaxUint32/1e6 {
+			return
+		}
+		if seconds == 0 {
+			seconds = 1
+		}
+		*field(b) = time.Duration(math.Round(seconds*1000)) * time.Millisecond
+	}}
 }
 
 func (b *confBuilder) newFile(l confLine) {

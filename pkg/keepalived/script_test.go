@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // scriptCase is a script in a directory, and what CheckScript says of it.
@@ -252,5 +253,34 @@ func TestSecure(t *testing.T) {
 	}
 	if err := Secure(dir + "/none"); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("got %v", err)
+	}
+}
+
+func TestConfigScriptTimes(t *testing.T) {
+	dir := t.TempDir()
+	text := ""
+	tests := []struct {
+		block             string
+		interval, timeout time.Duration
+		fall              int
+	}{
+		{"", 0, 0, 0},
+		{"interval 2\n timeout 3\n fall 4", 2 * time.Second, 3 * time.Second, 4},
+		{"interval 0.1\n timeout 0.05", 100 * time.Millisecond, 50 * time.Millisecond, 0},
+		{"interval 0\n timeout 0\n fall 0", time.Second, time.Second, 1},
+		{"interval x\n timeout -1\n fall x", 0, 0, 1},
+		{"interval 1e300\n timeout 4294\n fall 2\n fall -2", 0, 4294 * time.Second, 1},
+	}
+	for i, tt := range tests {
+		text += fmt.Sprintf("vrrp_script s%d {\n script /bin/true\n %s\n}\n", i, tt.block)
+	}
+	config, err := LoadConfig(scriptFile(dir, "keepalived.conf", text, 0o644), ConfigOptions{})
+	if err != nil || len(config.Scripts) != len(tests) {
+		t.Fatalf("%d scripts, %v", len(config.Scripts), err)
+	}
+	for i, tt := range tests {
+		if s := config.Scripts[i]; s.Interval != tt.interval || s.Timeout != tt.timeout || s.Fall != tt.fall {
+			t.Errorf("%q: got %v, %v, %d", tt.block, s.Interval, s.Timeout, s.Fall)
+		}
 	}
 }
