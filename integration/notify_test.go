@@ -85,7 +85,7 @@ func (m notifyMode) adapt(t *testing.T, conf string) string {
 	}
 	if m.fifo {
 		conf = strings.ReplaceAll(conf, notifyLine, "")
-		conf = strings.Replace(conf, "global_defs {\n", "global_defs {\n    vrrp_notify_fifo /run/kad/notify.fifo\n", 1)
+		conf = strings.Replace(conf, "global_defs {\n", "global_defs {\n    vrrp_notify_fifo /run/kad/notify.fifo root\n", 1)
 	}
 	return conf
 }

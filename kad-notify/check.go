@@ -126,6 +126,10 @@ func (n *notifier) checkNotifyLines(c *keepalived.Config) error {
 	for _, l := range lines {
 		if strings.HasSuffix(l.Keyword, "notify_fifo") {
 			called = called || l.Command == defaultFIFO
+			if l.User == "" && c.ScriptSecurity {
+				errs = append(errs, fmt.Errorf("%s: %s: names no user: keepalived 2.2 then drops it and all scripts at a reload "+
+					"unless script_user stands above, write %s root", l.Pos, l.Keyword, l.Command))
+			}
 			continue
 		}
 		if len(l.Argv) == 0 {
@@ -143,7 +147,7 @@ func (n *notifier) checkNotifyLines(c *keepalived.Config) error {
 	}
 	if !called {
 		errs = append(errs, errors.New("keepalived's configuration has no line that calls kad-notify: "+
-			"add notify "+`"/usr/local/bin/kad-notify"`+" to the instances, or vrrp_notify_fifo "+defaultFIFO+" to global_defs"))
+			"add notify "+`"/usr/local/bin/kad-notify"`+" to the instances, or vrrp_notify_fifo "+defaultFIFO+" root to global_defs"))
 	}
 	return errors.Join(errs...)
 }

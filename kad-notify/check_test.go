@@ -29,6 +29,8 @@ func TestCheck(t *testing.T) {
 		{"good", conf("notify @/kad-notify"), "", 0, ""},
 		{"good, own arguments", conf(`notify_master "@/kad-notify INSTANCE VI_1 MASTER"`), "", 0, ""},
 		{"good, FIFO", "global_defs {\n    vrrp_notify_fifo /run/kad/notify.fifo\n}\n" + vipConf, "", 0, ""},
+		{"FIFO without a user", "global_defs {\n    enable_script_security\n    vrrp_notify_fifo /run/kad/notify.fifo\n    script_user root\n}\n" + vipConf, "", 1,
+			"keepalived.conf:3: vrrp_notify_fifo: names no user: keepalived 2.2 then drops it and all scripts at a reload unless script_user stands above, write /run/kad/notify.fifo root"},
 		{"nobody calls", vipConf, "", 1, "keepalived's configuration has no line that calls kad-notify: add notify"},
 		{"no arguments", conf("notify_master @/kad-notify"), "", 1, "keepalived.conf:4: notify_master: notify arguments \"\": want INSTANCE|GROUP NAME STATE PRIORITY at the end (keepalived appends nothing here)"},
 		{"missing script", conf("notify @/kad-notify\n    notify_fault @/none"), "", 1, "keepalived.conf:5: notify_fault: "},
