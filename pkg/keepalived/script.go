@@ -50,8 +50,9 @@ func (c *Config) Credential(name, group string) (Credential, error) {
 // ScriptError is what keepalived finds wrong with a script when it loads it, or would find when
 // it starts it if it looked.
 type ScriptError struct {
-	Msg     string
-	Dropped bool // keepalived goes on without the script; else it runs it, or tries to
+	Msg      string
+	Dropped  bool // keepalived goes on without the script; else it runs it, or tries to
+	Insecure bool // others than root could change it
 }
 
 func (e *ScriptError) Error() string { return e.Msg }
@@ -69,37 +70,37 @@ func CheckScript(command string, as Credential, security bool) (runAs string, er
 	if !strings.Contains(command, "/") {
 		path, err := exec.LookPath(command)
 		if err != nil {
-			return "", &ScriptError{fmt.Sprintf("%s is not in PATH", command), true}
+			return "", &ScriptError{Msg: fmt.Sprintf("%s is not in PATH", command), Dropped: true}
 		}
 		command = path
 	}
 	target, err := filepath.EvalSymlinks(command)
 	if err != nil {
-		return "", &ScriptError{reason(err), true}
+		return "", &ScriptError{Msg: reason(err), Dropped: true}
 	}
 	info, err := os.Stat(target)
 	if err != nil {
-		return "", &ScriptError{reason(err), true}
+		return "", &ScriptError{Msg: reason(err), Dropped: true}
 	}
 	if !info.Mode().IsRegular() {
-		return "", &ScriptError{target + " is not a file", true}
+		return "", &ScriptError{Msg: target + " is not a file", Dropped: true}
 	}
 	runAs = filepath.Join(filepath.Dir(target), filepath.Base(command))
 	if other, err := os.Stat(runAs); err != nil || !os.SameFile(info, other) {
 		runAs = target
 	}
 	if !executable(info, as) {
-		return "", &ScriptError{fmt.Sprintf("%s is not executable for uid %d, gid %d", target, as.UID, as.GID), true}
+		return "", &ScriptError{Msg: fmt.Sprintf("%s is not executable for uid %d, gid %d", target, as.UID, as.GID), Dropped: true}
 	}
 	if as.UID == 0 || as.GID == 0 || info.Mode()&(fs.ModeSetuid|fs.ModeSetgid) != 0 {
 		for _, path := range []string{runAs, target} {
 			if err := secure(path, 0); err != nil {
-				return "", &ScriptError{err.Error(), security}
+				return "", &ScriptError{Msg: err.Error(), Dropped: security, Insecure: true}
 			}
 		}
 	}
 	if err := startable(target); err != nil {
-		return "", &ScriptError{err.Error(), false}
+		return "", &ScriptError{Msg: err.Error()}
 	}
 	return runAs, nil
 }
@@ -144,7 +145,7 @@ func startable(path string) error {
 	}
 	line, ok := bytes.CutPrefix(begin, []byte("#!"))
 	if !ok {
-		return fmt.Errorf("%s is neither a program nor does it begin with #!", path)
+		return fmt.Errorf("%s is neither a program nor begins with a #! line", path)
 	}
 	line, _, _ = bytes.Cut(line, []byte("\n"))
 	interpreter, _, _ := strings.Cut(strings.TrimSpace(string(line)), " ")
