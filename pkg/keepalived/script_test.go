@@ -76,7 +76,7 @@ func scriptCases() []scriptCase {
 		{name: "link to nowhere", make: func(d string) string { os.Symlink("none", d+"/name"); return d + "/name" },
 			err: "%s/none: no such file or directory"},
 		{name: "no shebang", make: func(d string) string { return scriptFile(d, "naked", "exit 1\n", 0o755) },
-			err: "%s/naked is neither a program nor does it begin with #!", loose: true},
+			err: "%s/naked is neither a program nor begins with a #! line", loose: true},
 		{name: "no interpreter", make: func(d string) string { return scriptFile(d, "lost", "#!/no/such/shell -e\n", 0o755) },
 			err: `%s/lost: its interpreter "/no/such/shell" is no program`, loose: true},
 	}
