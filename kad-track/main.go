@@ -20,19 +20,27 @@ func main() {
 }
 
 // run returns the exit code: 0 when all checks pass, else 1, also for a wrong command line.
-// Under another name than kad-track it runs the profile of that name.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	if name := filepath.Base(args[0]); name != "kad-track" {
-		args = append([]string{"kad-track", "--profile=" + name}, args[1:]...)
-	}
-	if cli.Run(ctx, newApp(), args, stdin, stdout, stderr) != cli.OK {
+	if cli.Run(ctx, newApp(), byName(args), stdin, stdout, stderr) != cli.OK {
 		return cli.Failure
 	}
 	return cli.OK
 }
 
+// byName asks for the profile of the name that kad-track is called by, if it is another one.
+func byName(args []string) []string {
+	name := filepath.Base(args[0])
+	if name == "kad-track" {
+		return args
+	}
+	return append([]string{"kad-track", "--profile=" + name}, args[1:]...)
+}
+
 // newApp returns the tool with its flags and verbs.
-func newApp() *cli.App {
+func newApp() *cli.App { return newAppWith(track) }
+
+// newAppWith is newApp with another thing to do with the checks.
+func newAppWith(do func(*cli.Context, checklist) error) *cli.App {
 	list := &checklist{}
 	flags := []cli.Flag{
 		&cli.DurationFlag{Name: "timeout", Value: 900 * time.Millisecond,
@@ -51,8 +59,9 @@ func newApp() *cli.App {
 		Usage: "tell keepalived whether this host can take logs",
 		Description: "All checks run side by side, and all must pass; without any, --syslog-ng is meant. " +
 			"The exit code is 0 when they do, else 1, and the first that fails is named.",
-		Flags:  flags,
-		Action: func(c *cli.Context) error { return track(c, *list) },
+		Flags:    flags,
+		Commands: []*cli.Command{checkVerb()},
+		Action:   func(c *cli.Context) error { return do(c, *list) },
 	}
 }
 
