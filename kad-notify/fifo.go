@@ -44,6 +44,9 @@ func fifo(c *cli.Context) error {
 	if c.NArg() > 1 {
 		return cli.Usagef("unexpected argument %q", c.Args().Get(1))
 	}
+	if c.Bool("dry-run") {
+		return cli.Usagef("--dry-run goes with an event or with sync")
+	}
 	n, err := newNotifier(c, "fifo")
 	if err != nil {
 		return err

@@ -177,6 +177,7 @@ var errFailed = errors.New("not all hooks succeeded")
 
 // updated returns what is to be remembered after c.
 func (n *notifier) updated(c *change, m memory) memory {
+	m.Name = c.Name
 	if c.Transition() {
 		m.State, m.Since = c.State, c.Time
 	}

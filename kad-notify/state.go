@@ -80,6 +80,7 @@ func bootID() string {
 
 // memory is what is remembered of an instance or group.
 type memory struct {
+	Name     string           `json:"name"`
 	State    keepalived.State `json:"state"`
 	Priority int              `json:"priority"`
 	Since    time.Time        `json:"since"`
@@ -111,13 +112,14 @@ func fileName(name string) string {
 	return escaped
 }
 
-// names returns the names of all instances or groups that there are records of.
+// names returns the names of all instances or groups of which something is remembered.
 func (s store) names(kind keepalived.EventKind) []string {
 	dirs, _ := os.ReadDir(s.path(kind))
 	var names []string
 	for _, d := range dirs {
-		if name, err := url.PathUnescape(d.Name()); err == nil {
-			names = append(names, name)
+		r := &record{dir: filepath.Join(s.path(kind), d.Name())}
+		if m := r.recall(); m.Name != "" {
+			names = append(names, m.Name)
 		}
 	}
 	return names
