@@ -42,12 +42,17 @@ func checkConfig(c *cli.Context) error {
 	var lines []string
 	for _, each := range joined.Unwrap() {
 		line := each.Error()
-		if placed, ok := errors.AsType[*conf.Error](each); ok {
+		if placed, ok := errors.AsType[*conf.Error](each); ok && !mayHoldSecret(placed.Text) {
 			line += "\n" + strings.TrimSuffix(placed.Snippet(), "\n")
 		}
 		lines = append(lines, line)
 	}
 	return errors.New(strings.Join(lines, "\n"))
+}
+
+// mayHoldSecret reports whether a line of notify.toml is not to be shown.
+func mayHoldSecret(line string) bool {
+	return strings.Contains(line, "url") || strings.Contains(line, "headers") || strings.Contains(line, "://")
 }
 
 // checkWorld looks at what the hooks need and at who calls kad-notify.
@@ -64,17 +69,11 @@ func checkWorld(c *cli.Context) error {
 	for _, s := range sources {
 		errs = append(errs, n.checkNotifyLines(s.config), n.checkPatterns(s.config))
 	}
-	if err := errors.Join(errs...); err != nil {
-		return errors.Join(err, unreachable(n.checkBGP(c)))
+	bgpErr := n.checkBGP(c)
+	if err := errors.Join(errs...); err != nil || bgpErr == nil {
+		return errors.Join(err, bgpErr)
 	}
-	return unreachable(n.checkBGP(c))
-}
-
-func unreachable(err error) error {
-	if err == nil {
-		return nil
-	}
-	return cli.Exit(cli.Unreachable, err)
+	return cli.Exit(cli.Unreachable, bgpErr)
 }
 
 // checkHooks looks at the programs of hooks.

@@ -40,6 +40,7 @@ func TestCheck(t *testing.T) {
 		{"gobgpd away", conf("notify @/kad-notify"), "[bgp]\ntarget = \"127.0.0.1:1\"\n", 69, "gobgpd at 127.0.0.1:1: connection refused"},
 		{"bad configuration", conf("notify @/kad-notify"), "[bgp]\ntarget = \"x\"\n[hook.z]\nkind = \"x\"\n", 78,
 			"kad-notify:     target = \"x\"\nkad-notify:     ^\n"},
+		{"secret in a bad line", conf("notify @/kad-notify"), "[hook.z]\nkind = \"webhook\"\nurl = \"ftp://u:SECRET@h\"\n", 78, "hook.z.url: is not a URL"},
 		{"no keepalived.conf", "", "", 1, "keepalived's configuration: "},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -53,6 +54,9 @@ func TestCheck(t *testing.T) {
 			code, stdout, stderr := r.run("check")
 			if code != tt.code || !strings.Contains(stderr, tt.stderr) || tt.stderr == "" && stderr != "" {
 				t.Errorf("code %d, stderr\n%s", code, stderr)
+			}
+			if strings.Contains(stderr, "SECRET") {
+				t.Errorf("a secret in\n%s", stderr)
 			}
 			if tt.code == cli.OK && stdout != "gobgpd: AS 64512, router id 192.0.2.254\n" {
 				t.Errorf("stdout %q", stdout)

@@ -130,8 +130,8 @@ func (n *notifier) serve(ctx context.Context, pipe *os.File, grace time.Duration
 		time.AfterFunc(grace, func() { cancel(fmt.Errorf("not done %v after kad-notify was told to end", grace)) })
 	})()
 	go n.relays.watch(ctx, q.heard, func() { q.push(keepalivedEnded) })
+	_, _ = daemon.SdNotify(false, daemon.SdNotifyReady) // keepalived, which waits for it, may start
 	n.settle(work)
-	_, _ = daemon.SdNotify(false, daemon.SdNotifyReady)
 	for e, ok := q.pop(); ok && work.Err() == nil; e, ok = q.pop() {
 		if e == keepalivedEnded {
 			n.settle(work)

@@ -157,7 +157,7 @@ func (n *notifier) perform(ctx context.Context, r *record, e keepalived.Event, o
 	verdict := verdictDone
 	if failed {
 		verdict = verdictFailed
-	} else if len(c.relay.gone) > 0 {
+	} else if len(c.relay.gone) > 0 && !overtaken() {
 		m.VIPs = m.VIPs[:len(c.relay.vips)] // the rest is withdrawn
 		if err := r.remember(m); err != nil {
 			n.complain(fmt.Errorf("state directory: %w", err))

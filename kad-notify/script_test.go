@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -323,6 +324,30 @@ func TestOvertaken(t *testing.T) {
 	}
 	if n := len(r.journal.with("NOTE", "overtaken by a newer event")); n != 1 {
 		t.Errorf("%d overtaken events in the journal", n)
+	}
+}
+
+// A VIP that is gone from the configuration is remembered until it has been withdrawn.
+func TestOvertakenForgetsNothing(t *testing.T) {
+	r := newRoom(t, "")
+	gone := netip.MustParseAddr("192.0.2.77")
+	n := &notifier{config: &config{}, store: store{r.path("state")}, relays: &relays{configFile: r.path("keepalived.conf")},
+		stdout: io.Discard, stderr: io.Discard, now: time.Now}
+	rec, err := n.store.open(keepalived.InstanceEvent, "VI_1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := rec.remember(memory{Name: "VI_1", VIPs: []netip.Addr{gone}}); err != nil {
+		t.Fatal(err)
+	}
+	backup := keepalived.Event{Kind: keepalived.InstanceEvent, Name: "VI_1", State: keepalived.Backup, Priority: 1}
+	for _, overtaken := range []bool{true, false} {
+		if err := n.perform(t.Context(), rec, backup, func() bool { return overtaken }); err != nil {
+			t.Fatal(err)
+		}
+		if got := rec.recall(); slices.Contains(got.VIPs, gone) != overtaken || len(got.VIPs) < 3 {
+			t.Errorf("overtaken %v: remembered %v", overtaken, got.VIPs)
+		}
 	}
 }
 
