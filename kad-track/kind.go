@@ -71,6 +71,17 @@ func (w wanted) name() string {
 // checklist is what is wanted, in order.
 type checklist []wanted
 
+// units returns the systemd units in the list.
+func (list checklist) units() []string {
+	var names []string
+	for _, w := range list {
+		if w.kind.flag == "unit" {
+			names = append(names, w.value)
+		}
+	}
+	return names
+}
+
 // build makes checks of the list; of an empty one, that of syslog-ng.
 func (list checklist) build(stateDir string) ([]check, error) {
 	if len(list) == 0 {

@@ -264,7 +264,7 @@ func (l *lint) timeout(args []string) (timeout time.Duration, err error) {
 		if !c.IsSet("config") {
 			c.Set("config", l.profiles)
 		}
-		_, timeout, err = prepare(c, list)
+		_, timeout, err = prepare(c, &list)
 		return nil
 	})
 	app.Commands = nil

@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -47,6 +48,7 @@ func newAppWith(do func(*cli.Context, checklist) error) *cli.App {
 			Usage: "fail what has not passed after this `TIME`"},
 		&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "do not say what fails"},
 		&cli.BoolFlag{Name: "explain", Usage: "print every check with its time"},
+		cli.OutputFlag("table", "json"),
 		&cli.StringFlag{Name: "profile", Usage: "take checks and timeout from the profile `NAME` first; a link called NAME to kad-track does the same"},
 		&cli.StringFlag{Name: "config", Value: profilesFile, Usage: "look for profiles in `FILE`"},
 		&cli.StringFlag{Name: "state-dir", Value: "/run/kad", Usage: "remember dropped messages in `DIR`"},
@@ -60,7 +62,7 @@ func newAppWith(do func(*cli.Context, checklist) error) *cli.App {
 		Description: "All checks run side by side, and all must pass; without any, --syslog-ng is meant. " +
 			"The exit code is 0 when they do, else 1, and the first that fails is named.",
 		Flags:    flags,
-		Commands: []*cli.Command{checkVerb()},
+		Commands: []*cli.Command{watchVerb(list), checkVerb()},
 		Action:   func(c *cli.Context) error { return do(c, *list) },
 	}
 }
@@ -87,8 +89,9 @@ func (a *adder) Set(value string) error {
 
 func (a *adder) String() string { return "" }
 
-// prepare returns the checks of the profile and of the list, and how long they may take.
-func prepare(c *cli.Context, list checklist) ([]check, time.Duration, error) {
+// prepare puts the checks of the profile before those of the list, and returns the checks and
+// how long they may take.
+func prepare(c *cli.Context, list *checklist) ([]check, time.Duration, error) {
 	timeout := c.Duration("timeout")
 	if timeout <= 0 {
 		return nil, 0, cli.Usagef("--timeout %v: want more than 0", timeout)
@@ -98,7 +101,7 @@ func prepare(c *cli.Context, list checklist) ([]check, time.Duration, error) {
 		if err != nil {
 			return nil, 0, err
 		}
-		list = append(p.checks, list...)
+		*list = append(p.checks, *list...)
 		if p.timeout > 0 && !c.IsSet("timeout") {
 			timeout = p.timeout
 		}
@@ -112,7 +115,7 @@ func prepare(c *cli.Context, list checklist) ([]check, time.Duration, error) {
 
 // track runs the checks once.
 func track(c *cli.Context, list checklist) error {
-	checks, timeout, err := prepare(c, list)
+	checks, timeout, err := prepare(c, &list)
 	if err == nil && c.Bool("explain") {
 		return explain(c, checks, timeout)
 	}
@@ -125,20 +128,55 @@ func track(c *cli.Context, list checklist) error {
 	return err
 }
 
-// explain prints a line for each check: its time, whether it passes, its name, and why not.
+// explain prints every check: its time, whether it passes, its name, and why not.
 func explain(c *cli.Context, checks []check, timeout time.Duration) error {
-	var failed error
+	report := report{Schema: 1, Pass: true}
 	for r := range results(c.Context, checks, timeout) {
-		word, why := "pass", ""
+		line := checkReport{Check: r.name, Pass: r.err == nil, Milliseconds: float64(r.took.Microseconds()) / 1000}
 		if r.err != nil {
-			failed = cli.Exit(cli.Failure, nil)
-			word, why = "FAIL", ": "+r.err.Error()
+			line.Error = r.err.Error()
+			report.Pass = false
 		}
-		_, err := fmt.Fprintf(c.App.Writer, "%8.1fms  %s  %s%s\n",
-			float64(r.took)/float64(time.Millisecond), word, r.name, why)
-		if err != nil {
+		report.Checks = append(report.Checks, line)
+	}
+	write := report.table
+	if c.String("output") == "json" {
+		write = report.json
+	}
+	if err := write(c.App.Writer); err != nil {
+		return err
+	}
+	if !report.Pass {
+		return cli.Exit(cli.Failure, nil)
+	}
+	return nil
+}
+
+// report is what --explain prints, and the schema of its JSON.
+type report struct {
+	Schema int           `json:"schema"` // 1
+	Pass   bool          `json:"pass"`   // all checks do
+	Checks []checkReport `json:"checks"` // in their order
+}
+
+type checkReport struct {
+	Check        string  `json:"check"` // as on the command line
+	Pass         bool    `json:"pass"`
+	Error        string  `json:"error,omitempty"`
+	Milliseconds float64 `json:"milliseconds"`
+}
+
+func (r report) json(w io.Writer) error { return json.NewEncoder(w).Encode(r) }
+
+func (r report) table(w io.Writer) error {
+	for _, c := range r.Checks {
+		word, why := "pass", ""
+		if !c.Pass {
+			word, why = "FAIL", ": "+c.Error
+		}
+		if _, err := fmt.Fprintf(w, "%8.1f ms  %s  %s%s\n", c.Milliseconds, word, c.Check, why); err != nil {
 			return err
 		}
 	}
-	return failed
+	return nil
 }

@@ -39,7 +39,7 @@ func loadProfile(file, name string) (profile, error) {
 	}
 	p, err := loadProfiles(file)
 	if errors.Is(err, fs.ErrNotExist) {
-		return profile{}, fmt.Errorf("profile %q: there is no %s", name, file)
+		return profile{}, fmt.Errorf("profile %q, which --profile or the name of the command asks for: there is no %s", name, file)
 	}
 	if err != nil {
 		return profile{}, err

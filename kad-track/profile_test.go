@@ -112,5 +112,5 @@ func TestProfileInsecure(t *testing.T) {
 		t.Fatal(err)
 	}
 	expect(t, file+" is insecure: "+file+" can be written by everybody (mode 0666)", "--config", file, "--profile", "p")
-	expect(t, `profile "p": there is no /none`, "--config", "/none", "--profile", "p")
+	expect(t, `profile "p", which --profile or the name of the command asks for: there is no /none`, "--config", "/none", "--profile", "p")
 }
