@@ -85,7 +85,7 @@ func newWatcher(c *cli.Context, list checklist) (*watcher, error) {
 // round is what one run of all checks has found.
 type round struct {
 	err  error // of the first check that fails
-	pids []int // that the checks which passed vouch for
+	pids []int // that the checks vouch for, all of them if err is nil
 }
 
 // run keeps the file until ctx ends, and leaves it failing. An error is one of writing that.
@@ -152,14 +152,14 @@ func watchdogTicks() (<-chan time.Time, func()) {
 	return t.C, t.Stop
 }
 
-// check runs all checks once, and all to their end: each that passes may know a process.
+// check runs all checks once.
 func (w *watcher) check(ctx context.Context) round {
 	var r round
 	for found := range results(ctx, w.checks, w.timeout) {
-		switch {
-		case found.err != nil && r.err == nil:
-			r.err = fmt.Errorf("%s: %w", found.name, found.err)
-		case found.err == nil && found.pid > 0:
+		if found.err != nil {
+			return round{err: fmt.Errorf("%s: %w", found.name, found.err)}
+		}
+		if found.pid > 0 {
 			r.pids = append(r.pids, found.pid)
 		}
 	}
@@ -168,7 +168,9 @@ func (w *watcher) check(ctx context.Context) round {
 
 // judge takes a round into the verdict, and writes it when it changes.
 func (w *watcher) judge(ctx context.Context, r round) error {
-	w.follow(ctx, r.pids)
+	if r.err == nil {
+		w.follow(ctx, r.pids)
+	}
 	changed := w.verdict.observe(r.err == nil, isCertain(r.err))
 	if err := w.write(); err != nil {
 		return err

@@ -179,7 +179,7 @@ func TestWatchSyslogNG(t *testing.T) {
 		t.Fatalf("ready, and the file says %q", got)
 	}
 
-	// Reloads are no failures.
+	// Reloads are no failures, and no reason to look away.
 	changes := followFile(t, file)
 	for range 5 {
 		s.Process.Signal(syscall.SIGHUP)
