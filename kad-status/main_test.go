@@ -274,8 +274,8 @@ func TestClusterHangingHost(t *testing.T) {
 
 func TestClusterEndlessOutput(t *testing.T) {
 	rsh := fakeHosts(t, map[string]string{"loghost01": "exec yes"})
-	_, stderr, code := runTool(t, "--rsh", rsh, "--timeout", "1s", "loghost01")
-	if code != 1 || !strings.Contains(stderr, "loghost01: unreachable: ") {
+	_, stderr, code := runTool(t, "--rsh", rsh, "--timeout", "1m", "loghost01")
+	if code != 1 || !strings.Contains(stderr, "loghost01: unreachable: more than 32 MiB of output") {
 		t.Errorf("code %d, stderr %q", code, stderr)
 	}
 }
