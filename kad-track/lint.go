@@ -101,7 +101,7 @@ func (l *lint) track(file string) {
 func (l *lint) profile(p *profiles, path, name string) {
 	us := keepalived.Credential{UID: uint32(os.Geteuid()), GID: uint32(os.Getegid())}
 	for _, w := range p.read(name).checks {
-		if w.kind.flag != "exec" {
+		if w.kind.name() != "exec" {
 			continue
 		}
 		argv, err := splitWords(w.value)
@@ -260,11 +260,13 @@ func (l *lint) ourselves(name string, s keepalived.ConfigScript, runAs string) {
 // timeout returns how long kad-track may take when it is called so.
 func (l *lint) timeout(args []string) (timeout time.Duration, err error) {
 	err = errors.New("kad-track checks nothing when it is called so, and exits with 0")
-	app := newAppWith(func(c *cli.Context, list checklist) error {
+	app := newAppWith(func(c *cli.Context) error {
 		if !c.IsSet("config") {
 			c.Set("config", l.profiles)
 		}
-		_, timeout, err = prepare(c, &list)
+		var j job
+		j, err = prepare(c)
+		timeout = j.timeout
 		return nil
 	})
 	app.Commands = nil
@@ -276,14 +278,22 @@ func (l *lint) timeout(args []string) (timeout time.Duration, err error) {
 	return timeout, err
 }
 
-// blind has the file systems that tell nobody about changes, by their magic numbers (statfs(2)).
-var blind = map[int64]string{
-	unix.PROC_SUPER_MAGIC:    "procfs",
-	unix.SYSFS_MAGIC:         "sysfs",
-	unix.CGROUP_SUPER_MAGIC:  "cgroup",
-	unix.CGROUP2_SUPER_MAGIC: "cgroup2",
-	unix.NFS_SUPER_MAGIC:     "NFS",
-	unix.FUSE_SUPER_MAGIC:    "FUSE",
+// blind returns the name of a file system that tells nobody about changes, by its magic number
+// (statfs(2)); "" for another.
+func blind(magic int64) string {
+	switch magic {
+	case unix.PROC_SUPER_MAGIC:
+		return "procfs"
+	case unix.SYSFS_MAGIC:
+		return "sysfs"
+	case unix.CGROUP_SUPER_MAGIC, unix.CGROUP2_SUPER_MAGIC:
+		return "cgroup"
+	case unix.NFS_SUPER_MAGIC:
+		return "NFS"
+	case unix.FUSE_SUPER_MAGIC:
+		return "FUSE"
+	}
+	return ""
 }
 
 // trackFile looks at the file of a track_file as it is now.
@@ -301,8 +311,8 @@ func (l *lint) trackFile(f keepalived.ConfigFile) {
 	case !isNumber(string(text)):
 		l.errorf(f.Pos, "%s: %s begins with %.20q, which is not a number and counts as 0, healthy", name, f.File, text)
 	}
-	if unix.Statfs(f.File, &s) == nil && blind[s.Type] != "" {
-		l.errorf(f.Pos, "%s: %s is on %s, which tells keepalived of no change", name, f.File, blind[s.Type])
+	if unix.Statfs(f.File, &s) == nil && blind(s.Type) != "" {
+		l.errorf(f.Pos, "%s: %s is on %s, which tells keepalived of no change", name, f.File, blind(s.Type))
 	}
 	if err := keepalived.Secure(f.File); err != nil {
 		l.warnf(f.Pos, "%s: %v, who can move the addresses", name, err)

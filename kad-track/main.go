@@ -40,21 +40,27 @@ func byName(args []string) []string {
 // newApp returns the tool with its flags and verbs.
 func newApp() *cli.App { return newAppWith(track) }
 
+// options are the flags that are no checks. They are a variable, as the verbs' flags and the
+// kinds are, so that they need not be made at each start.
+var options = []cli.Flag{
+	&cli.DurationFlag{Name: "timeout", Value: 900 * time.Millisecond, Usage: "fail what has not passed after this `TIME`"},
+	&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "do not say what fails"},
+	&cli.BoolFlag{Name: "explain", Usage: "print every check with its time"},
+	&cli.StringFlag{Name: "profile", Usage: "take checks and timeout from the profile `NAME` first; a link called NAME to kad-track does the same"},
+	&cli.StringFlag{Name: "config", Value: profilesFile, Usage: "look for profiles in `FILE`"},
+	&cli.StringFlag{Name: "state-dir", Value: "/run/kad", Usage: "remember dropped messages in `DIR`"},
+}
+
 // newAppWith is newApp with another thing to do with the checks.
-func newAppWith(do func(*cli.Context, checklist) error) *cli.App {
-	list := &checklist{}
-	flags := []cli.Flag{
-		&cli.DurationFlag{Name: "timeout", Value: 900 * time.Millisecond,
-			Usage: "fail what has not passed after this `TIME`"},
-		&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "do not say what fails"},
-		&cli.BoolFlag{Name: "explain", Usage: "print every check with its time"},
-		cli.OutputFlag("table", "json"),
-		&cli.StringFlag{Name: "profile", Usage: "take checks and timeout from the profile `NAME` first; a link called NAME to kad-track does the same"},
-		&cli.StringFlag{Name: "config", Value: profilesFile, Usage: "look for profiles in `FILE`"},
-		&cli.StringFlag{Name: "state-dir", Value: "/run/kad", Usage: "remember dropped messages in `DIR`"},
-	}
+func newAppWith(do func(*cli.Context) error) *cli.App {
+	flags := make([]cli.Flag, 0, len(options)+1+len(kinds))
+	flags = append(append(flags, options...), cli.OutputFlag("table", "json"))
 	for i := range kinds {
-		flags = append(flags, list.flag(&kinds[i]))
+		if k := &kinds[i]; k.optional {
+			flags = append(flags, &cli.OptionalFlag{GenericFlag: k.flag})
+		} else {
+			flags = append(flags, &k.flag)
+		}
 	}
 	return &cli.App{
 		Name:  "kad-track",
@@ -62,65 +68,49 @@ func newAppWith(do func(*cli.Context, checklist) error) *cli.App {
 		Description: "All checks run side by side, and all must pass; without any, --syslog-ng is meant. " +
 			"The exit code is 0 when they do, else 1, and the first that fails is named.",
 		Flags:    flags,
-		Commands: []*cli.Command{watchVerb(list), checkVerb()},
-		Action:   func(c *cli.Context) error { return do(c, *list) },
+		Commands: []*cli.Command{watchVerb(), checkVerb()},
+		Action:   do,
 	}
 }
 
-// flag returns the flag that adds checks of that kind to the list.
-func (list *checklist) flag(k *kind) cli.Flag {
-	f := cli.GenericFlag{Name: k.flag, Category: "Checks", Usage: k.usage, Value: &adder{list, k}}
-	if k.optional {
-		return &cli.OptionalFlag{GenericFlag: f}
-	}
-	return &f
+// job is what the command line and the profile ask for.
+type job struct {
+	list    checklist // the profile's before those of the command line
+	checks  []check   // the same, ready
+	timeout time.Duration
 }
 
-// adder is the value of a check's flag.
-type adder struct {
-	list *checklist
-	kind *kind
-}
-
-func (a *adder) Set(value string) error {
-	*a.list = append(*a.list, wanted{a.kind, value})
-	return nil
-}
-
-func (a *adder) String() string { return "" }
-
-// prepare puts the checks of the profile before those of the list, and returns the checks and
-// how long they may take.
-func prepare(c *cli.Context, list *checklist) ([]check, time.Duration, error) {
+func prepare(c *cli.Context) (job, error) {
+	list := given(c)
 	timeout := c.Duration("timeout")
 	if timeout <= 0 {
-		return nil, 0, cli.Usagef("--timeout %v: want more than 0", timeout)
+		return job{}, cli.Usagef("--timeout %v: want more than 0", timeout)
 	}
 	if name := c.String("profile"); name != "" {
 		p, err := loadProfile(c.String("config"), name)
 		if err != nil {
-			return nil, 0, err
+			return job{}, err
 		}
-		*list = append(p.checks, *list...)
+		list = append(p.checks, list...)
 		if p.timeout > 0 && !c.IsSet("timeout") {
 			timeout = p.timeout
 		}
 	}
 	checks, err := list.build(c.String("state-dir"))
 	if err != nil {
-		return nil, 0, cli.Usagef("%w", err)
+		return job{}, cli.Usagef("%w", err)
 	}
-	return checks, timeout, nil
+	return job{list, checks, timeout}, nil
 }
 
 // track runs the checks once.
-func track(c *cli.Context, list checklist) error {
-	checks, timeout, err := prepare(c, &list)
+func track(c *cli.Context) error {
+	j, err := prepare(c)
 	if err == nil && c.Bool("explain") {
-		return explain(c, checks, timeout)
+		return explain(c, j)
 	}
 	if err == nil {
-		err = verdict(c.Context, checks, timeout)
+		err = verdict(c.Context, j.checks, j.timeout)
 	}
 	if err != nil && c.Bool("quiet") {
 		return cli.Exit(cli.Failure, nil)
@@ -129,9 +119,9 @@ func track(c *cli.Context, list checklist) error {
 }
 
 // explain prints every check: its time, whether it passes, its name, and why not.
-func explain(c *cli.Context, checks []check, timeout time.Duration) error {
+func explain(c *cli.Context, j job) error {
 	report := report{Schema: 1, Pass: true}
-	for r := range results(c.Context, checks, timeout) {
+	for r := range results(c.Context, j.checks, j.timeout) {
 		line := checkReport{Check: r.name, Pass: r.err == nil, Milliseconds: float64(r.took.Microseconds()) / 1000}
 		if r.err != nil {
 			line.Error = r.err.Error()

@@ -18,22 +18,24 @@ import (
 	"kad/pkg/cli"
 )
 
-func watchVerb(list *checklist) *cli.Command {
+var watchFlags = []cli.Flag{
+	&cli.StringFlag{Name: "track-file", Required: true, Usage: "write to `FILE`"},
+	&cli.IntFlag{Name: "fail-weight", Value: 1, Usage: "write `N` while a check fails; keepalived multiplies it with the weight of the track_file"},
+	&cli.DurationFlag{Name: "interval", Value: time.Second, Usage: "check each `TIME`"},
+	&cli.IntFlag{Name: "rise", Value: 2, Usage: "pass after `N` good rounds in a row; the first round decides alone"},
+	&cli.IntFlag{Name: "fall", Value: 2, Usage: "fail after `N` bad rounds in a row, but at once when a process or unit has ended, or a host is drained"},
+}
+
+func watchVerb() *cli.Command {
 	return &cli.Command{
 		Name:  "watch",
 		Usage: "keep checking, and write the verdict into keepalived's track_file",
 		Description: "The file says 0 while all checks pass. The death of a process that a check vouches for, " +
 			"by its control socket, pid file or unit, is written the moment it happens; what else fails, at the next check. " +
 			"The file says the other value before this program is ready, and when it ends.",
-		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "track-file", Required: true, Usage: "write to `FILE`"},
-			&cli.IntFlag{Name: "fail-weight", Value: 1, Usage: "write `N` while a check fails; keepalived multiplies it with the weight of the track_file"},
-			&cli.DurationFlag{Name: "interval", Value: time.Second, Usage: "check each `TIME`"},
-			&cli.IntFlag{Name: "rise", Value: 2, Usage: "pass after `N` good rounds in a row; the first round decides alone"},
-			&cli.IntFlag{Name: "fall", Value: 2, Usage: "fail after `N` bad rounds in a row, but at once when a process or unit has ended, or a host is drained"},
-		},
+		Flags: watchFlags,
 		Action: func(c *cli.Context) error {
-			w, err := newWatcher(c, *list)
+			w, err := newWatcher(c)
 			if err != nil {
 				return err
 			}
@@ -60,14 +62,14 @@ type watcher struct {
 	trouble   string                     // last spoken of
 }
 
-func newWatcher(c *cli.Context, list checklist) (*watcher, error) {
-	checks, timeout, err := prepare(c, &list)
+func newWatcher(c *cli.Context) (*watcher, error) {
+	j, err := prepare(c)
 	if err != nil {
 		return nil, err
 	}
 	w := &watcher{
 		file: c.String("track-file"), bad: strconv.Itoa(c.Int("fail-weight")) + "\n",
-		checks: checks, units: list.units(), timeout: timeout, interval: c.Duration("interval"),
+		checks: j.checks, units: j.list.units(), timeout: j.timeout, interval: c.Duration("interval"),
 		verdict: hysteresis{rise: c.Int("rise"), fall: c.Int("fall")},
 		talk:    c.App.ErrWriter,
 	}
