@@ -42,12 +42,17 @@ func checkConfig(c *cli.Context) error {
 	var lines []string
 	for _, each := range joined.Unwrap() {
 		line := each.Error()
-		if placed, ok := errors.AsType[*conf.Error](each); ok {
+		if placed, ok := errors.AsType[*conf.Error](each); ok && !mayHoldSecret(placed.Text) {
 			line += "\n" + strings.TrimSuffix(placed.Snippet(), "\n")
 		}
 		lines = append(lines, line)
 	}
 	return errors.New(strings.Join(lines, "\n"))
+}
+
+// mayHoldSecret reports whether a line of notify.toml is not to be shown.
+func mayHoldSecret(line string) bool {
+	return strings.Contains(line, "url") || strings.Contains(line, "headers") || strings.Contains(line, "://")
 }
 
 // checkWorld looks at what the hooks need and at who calls kad-notify.
@@ -64,17 +69,11 @@ func checkWorld(c *cli.Context) error {
 	for _, s := range sources {
 		errs = append(errs, n.checkNotifyLines(s.config), n.checkPatterns(s.config))
 	}
-	if err := errors.Join(errs...); err != nil {
-		return errors.Join(err, unreachable(n.checkBGP(c)))
+	bgpErr := n.checkBGP(c)
+	if err := errors.Join(errs...); err != nil || bgpErr == nil {
+		return errors.Join(err, bgpErr)
 	}
-	return unreachable(n.checkBGP(c))
-}
-
-func unreachable(err error) error {
-	if err == nil {
-		return nil
-	}
-	return cli.Exit(cli.Unreachable, err)
+	return cli.Exit(cli.Unreachable, bgpErr)
 }
 
 // checkHooks looks at the programs of hooks.
@@ -90,19 +89,14 @@ func (n *notifier) checkHooks() error {
 	return errors.Join(errs...)
 }
 
-// runnable tells why a program would not be run.
+// runnable tells why kad-notify would not run a program.
 func runnable(file string) error {
-	if err := secure(file); err != nil {
+	if err := keepalived.Secure(file); err != nil {
 		return err
 	}
-	info, err := os.Stat(file)
-	if err != nil {
-		return err
-	}
-	if !info.Mode().IsRegular() || info.Mode()&0o111 == 0 {
-		return fmt.Errorf("%s has mode %04o: it is no program", file, info.Mode().Perm())
-	}
-	return nil
+	us := keepalived.Credential{UID: uint32(os.Geteuid()), GID: uint32(os.Getegid())}
+	_, err := keepalived.CheckScript(file, us, true)
+	return err
 }
 
 // checkStateDir tries to write where state is to be kept.
@@ -131,12 +125,16 @@ func (n *notifier) checkNotifyLines(c *keepalived.Config) error {
 	for _, l := range lines {
 		if strings.HasSuffix(l.Keyword, "notify_fifo") {
 			called = called || l.Command == defaultFIFO
+			if l.User == "" && c.ScriptSecurity {
+				errs = append(errs, fmt.Errorf("%s: %s: names no user: keepalived 2.2 then drops it and all scripts at a reload "+
+					"unless script_user stands above, write %s root", l.Pos, l.Keyword, l.Command))
+			}
 			continue
 		}
 		if len(l.Argv) == 0 {
 			continue
 		}
-		if err := runnable(l.Argv[0]); err != nil {
+		if err := callable(c, l); err != nil {
 			errs = append(errs, fmt.Errorf("%s: %s: %w", l.Pos, l.Keyword, err))
 		}
 		if filepath.Base(l.Argv[0]) == n.name {
@@ -148,9 +146,18 @@ func (n *notifier) checkNotifyLines(c *keepalived.Config) error {
 	}
 	if !called {
 		errs = append(errs, errors.New("keepalived's configuration has no line that calls kad-notify: "+
-			"add notify "+`"/usr/local/bin/kad-notify"`+" to the instances, or vrrp_notify_fifo "+defaultFIFO+" to global_defs"))
+			"add notify "+`"/usr/local/bin/kad-notify"`+" to the instances, or vrrp_notify_fifo "+defaultFIFO+" root to global_defs"))
 	}
 	return errors.Join(errs...)
+}
+
+// callable tells why keepalived would not run a script, or not as is wanted.
+func callable(c *keepalived.Config, l keepalived.ConfigNotify) error {
+	as, err := c.Credential(l.User, l.Group)
+	if err == nil {
+		_, err = keepalived.CheckScript(l.Argv[0], as, c.ScriptSecurity)
+	}
+	return err
 }
 
 // checkArguments looks at the arguments of a line to which keepalived appends none.

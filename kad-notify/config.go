@@ -97,7 +97,7 @@ var further = []keepalived.State{keepalived.MasterRxLowerPri, keepalived.MasterP
 
 // loadConfig reads notify.toml. Without one there are no hooks, unless it was asked for.
 func loadConfig(name string, asked bool) (*config, error) {
-	if err := secure(name); errors.Is(err, fs.ErrNotExist) && !asked {
+	if err := keepalived.Secure(name); errors.Is(err, fs.ErrNotExist) && !asked {
 		return &config{StateDir: defaultStateDir}, nil
 	} else if err != nil {
 		return nil, err

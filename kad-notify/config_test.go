@@ -139,17 +139,15 @@ func TestInsecure(t *testing.T) {
 		}
 	}
 	event := []string{"INSTANCE", "VI_1", "BACKUP", "100"}
-	const want = "want root as its owner and nobody else to write (chown root, chmod go-w)"
-
 	chmod("notify.toml", 0o666)
 	code, _, stderr := r.run(event...)
-	if say := "kad-notify: " + r.path("notify.toml") + " is insecure: " + r.path("notify.toml") + " has mode 0666 and group 0, " + want + "\n"; code != cli.BadConfig || !strings.Contains(stderr, say) {
+	if say := "kad-notify: " + r.path("notify.toml") + " is insecure: " + r.path("notify.toml") + " can be written by everybody (mode 0666)\n"; code != cli.BadConfig || !strings.Contains(stderr, say) {
 		t.Errorf("writable notify.toml: %d, %s", code, stderr)
 	}
 	chmod("notify.toml", 0o644)
 	chmod("open", 0o777)
 	code, _, stderr = r.run(event...)
-	if say := "hook a: " + r.path("open/hook") + " is insecure: " + r.path("open") + " has mode 0777 and group 0, " + want + "\n"; code != cli.Failure || !strings.Contains(stderr, say) {
+	if say := "hook a: " + r.path("open/hook") + " is insecure: " + r.path("open") + " can be written by everybody (mode 0777)\n"; code != cli.Failure || !strings.Contains(stderr, say) {
 		t.Errorf("writable directory: %d, %s", code, stderr)
 	}
 	chmod("open", 0o755)
@@ -157,7 +155,7 @@ func TestInsecure(t *testing.T) {
 		t.Fatal(err)
 	}
 	code, _, stderr = r.run(event...)
-	if say := r.path("open/hook") + " belongs to uid 1234, " + want; code != cli.Failure || !strings.Contains(stderr, say) {
+	if say := r.path("open/hook") + " belongs to uid 1234\n"; code != cli.Failure || !strings.Contains(stderr, say) {
 		t.Errorf("owner of the program: %d, %s", code, stderr)
 	}
 	if _, err := os.Stat(r.path("ran")); err == nil {
@@ -174,7 +172,7 @@ func TestInsecure(t *testing.T) {
 		t.Fatal(err)
 	}
 	chmod("open", 0o775)
-	if err := secure(r.path("link/hook")); err != nil {
+	if err := keepalived.Secure(r.path("link/hook")); err != nil {
 		t.Errorf("group root: %v", err)
 	}
 }

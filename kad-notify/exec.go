@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"kad/pkg/keepalived"
 )
 
 // execAction runs a program, without a shell.
@@ -55,7 +57,7 @@ func environment(c *change) []string {
 // run runs the program in a process group of its own, of which nothing is left when ctx ends. What
 // it leaves behind when it ends by itself may go on, as daemons do.
 func (a *execAction) run(ctx context.Context, n *notifier, c *change) error {
-	if err := secure(a.Command[0]); err != nil {
+	if err := keepalived.Secure(a.Command[0]); err != nil {
 		return err
 	}
 	runtime.LockOSThread() // Pdeathsig is sent when the thread that forked ends

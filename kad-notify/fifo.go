@@ -44,6 +44,9 @@ func fifo(c *cli.Context) error {
 	if c.NArg() > 1 {
 		return cli.Usagef("unexpected argument %q", c.Args().Get(1))
 	}
+	if c.Bool("dry-run") {
+		return cli.Usagef("--dry-run goes with an event or with sync")
+	}
 	n, err := newNotifier(c, "fifo")
 	if err != nil {
 		return err
@@ -91,8 +94,8 @@ func claim(f *os.File) error {
 	if info.Mode()&os.ModeNamedPipe == 0 {
 		return fmt.Errorf("%s is not a FIFO", f.Name())
 	}
-	if why := insecure(info); why != "" {
-		return fmt.Errorf("%s is insecure: it %s, want root as its owner and nobody else to write", f.Name(), why)
+	if err := keepalived.Secure(f.Name()); err != nil {
+		return err
 	}
 	raw, err := f.SyscallConn() // Fd would make it blocking
 	if err != nil {
@@ -127,8 +130,8 @@ func (n *notifier) serve(ctx context.Context, pipe *os.File, grace time.Duration
 		time.AfterFunc(grace, func() { cancel(fmt.Errorf("not done %v after kad-notify was told to end", grace)) })
 	})()
 	go n.relays.watch(ctx, q.heard, func() { q.push(keepalivedEnded) })
+	_, _ = daemon.SdNotify(false, daemon.SdNotifyReady) // keepalived, which waits for it, may start
 	n.settle(work)
-	_, _ = daemon.SdNotify(false, daemon.SdNotifyReady)
 	for e, ok := q.pop(); ok && work.Err() == nil; e, ok = q.pop() {
 		if e == keepalivedEnded {
 			n.settle(work)

@@ -157,7 +157,7 @@ func (n *notifier) perform(ctx context.Context, r *record, e keepalived.Event, o
 	verdict := verdictDone
 	if failed {
 		verdict = verdictFailed
-	} else if len(c.relay.gone) > 0 {
+	} else if len(c.relay.gone) > 0 && !overtaken() {
 		m.VIPs = m.VIPs[:len(c.relay.vips)] // the rest is withdrawn
 		if err := r.remember(m); err != nil {
 			n.complain(fmt.Errorf("state directory: %w", err))
@@ -177,6 +177,7 @@ var errFailed = errors.New("not all hooks succeeded")
 
 // updated returns what is to be remembered after c.
 func (n *notifier) updated(c *change, m memory) memory {
+	m.Name = c.Name
 	if c.Transition() {
 		m.State, m.Since = c.State, c.Time
 	}

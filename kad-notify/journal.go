@@ -16,6 +16,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// lastSeverity is where journald ceases to take a PRIORITY for a severity: that is one digit.
+const lastSeverity = 9
+
 // The MESSAGE_ID of an event and of what a hook's program says; examples/kad-notify has a catalog
 // for them.
 const (
@@ -51,6 +54,9 @@ func (c *change) journalEntry(note string) (message string, fields map[string]st
 	}
 	if c.Priority >= 0 {
 		fields["VRRP_PRIORITY"] = strconv.Itoa(c.Priority)
+	}
+	if c.Priority > lastSeverity {
+		fields["PRIORITY"] = fields["VRRP_PRIORITY"] // beside the severity, which has that name too
 	}
 	message = fmt.Sprintf("%s %s: %s", c.Kind, printable(c.Name), c.State)
 	if previous != "" && c.Transition() {

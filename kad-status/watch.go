@@ -22,27 +22,13 @@ const (
 	watchMost  = 2 * time.Second // for what no address event tells, such as a FAULT of a BACKUP
 )
 
-// watch prints the view whenever it changes, until ctx ends. On a terminal each view
-// overwrites the one before.
-func watch(c *cli.Context, opt options, look func(context.Context) (view, error), cluster bool) error {
-	ctx, cancel := context.WithCancel(c.Context)
-	defer cancel()
-	changed := make(chan struct{}, 1)
-	if !cluster {
-		go func() {
-			// Without events the view is at most watchMost old.
-			_ = vip.Watch(ctx, "", func([]vip.Address) {
-				select {
-				case changed <- struct{}{}:
-				default:
-				}
-			})
-		}()
-	}
-	screen := newScreen(c.App.Writer)
+// watch prints the view whenever it changes, until ctx ends: at a signal on changed, and
+// at least each watchMost. On a terminal each view overwrites the one before.
+func watch(ctx context.Context, app *cli.App, opt options, look func(context.Context) (view, error), changed <-chan struct{}) error {
+	screen := newScreen(app.Writer)
 	for {
 		started := time.Now()
-		text, err := render(ctx, c.App.Name, opt, look)
+		text, err := render(ctx, app.Name, opt, look)
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -56,6 +42,26 @@ func watch(c *cli.Context, opt options, look func(context.Context) (view, error)
 			return nil
 		}
 	}
+}
+
+// addressChanges signals each change of the addresses where the keepalived that find
+// names has its VIPs, until ctx ends.
+func addressChanges(ctx context.Context, find keepalived.FindOptions) <-chan struct{} {
+	ns := ""
+	if procs, err := keepalived.Find(find); err == nil {
+		ns = procs[0].NetNS()
+	}
+	changed := make(chan struct{}, 1)
+	go func() {
+		// Its error is of no use here: without events the view is at most watchMost old.
+		_ = vip.Watch(ctx, ns, func([]vip.Address) {
+			select {
+			case changed <- struct{}{}:
+			default:
+			}
+		})
+	}()
+	return changed
 }
 
 // pause waits for a change and until watchLeast after started, at most watchMost. It

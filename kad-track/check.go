@@ -69,6 +69,17 @@ func (c check) run(ctx context.Context) result {
 	return result{c, pid, err, time.Since(start)}
 }
 
+// certain is a failure that is no matter of load or time, such as that of a process that has
+// ended: it need not happen twice to be believed.
+type certain struct{ error }
+
+func (c certain) Unwrap() error { return c.error }
+
+func isCertain(err error) bool {
+	_, ok := errors.AsType[certain](err)
+	return ok
+}
+
 // detached makes of work that may hang in the kernel, as on a dead NFS server, a probe: the
 // work is left behind when ctx ends.
 func detached(work func() (pid int, err error)) probe {

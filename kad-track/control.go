@@ -33,7 +33,7 @@ func (d daemon) dial(ctx context.Context) (conn *os.File, pid int, err error) {
 	case refused && info.Mode().Type() != fs.ModeSocket:
 		err = errors.New("not a socket")
 	case refused:
-		err = fmt.Errorf("nobody listens: %s has died and left its socket behind", d.name)
+		err = certain{fmt.Errorf("nobody listens: %s has died and left its socket behind", d.name)}
 	case errors.Is(err, syscall.EAGAIN):
 		err = fmt.Errorf("the backlog is full: %s has stopped accepting connections", d.name)
 	}

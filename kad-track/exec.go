@@ -66,17 +66,18 @@ func awaitExit(pid int) {
 	}
 }
 
-// head is a writer that keeps the beginning of what is written.
-type head struct{ bytes.Buffer }
+// head is a writer that keeps the beginning of what is written. (It does not embed the
+// buffer: its ReadFrom would keep all.)
+type head struct{ buf bytes.Buffer }
 
 func (h *head) Write(p []byte) (int, error) {
-	h.Buffer.Write(p[:min(len(p), 1024-h.Len())])
+	h.buf.Write(p[:min(len(p), 1024-h.buf.Len())])
 	return len(p), nil
 }
 
 // line returns the first line that is not empty, fit for a terminal.
 func (h *head) line() string {
-	first, _, _ := strings.Cut(strings.TrimSpace(h.String()), "\n")
+	first, _, _ := strings.Cut(strings.TrimSpace(h.buf.String()), "\n")
 	return printable(first)
 }
 

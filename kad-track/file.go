@@ -19,7 +19,7 @@ func checkNotIfExists(file string, _ setting) (probe, error) {
 		_, err := os.Lstat(file)
 		switch {
 		case err == nil:
-			return 0, errors.New("the file exists: this host is drained")
+			return 0, certain{errors.New("the file exists: this host is drained")}
 		case errors.Is(err, fs.ErrNotExist):
 			return 0, nil
 		}

@@ -30,10 +30,15 @@ func asTool(t testing.TB, args ...string) *exec.Cmd {
 	cmd := exec.Command(os.Args[0], args...)
 	cmd.Args[0] = "kad-track"
 	cmd.Env = append(os.Environ(), "KAD_TRACK_TEST_AS_TOOL=1")
+	var talk bytes.Buffer
+	cmd.Stderr = &talk
 	t.Cleanup(func() {
 		if cmd.Process != nil && cmd.ProcessState == nil {
 			cmd.Process.Kill()
 			cmd.Wait()
+		}
+		if t.Failed() {
+			t.Logf("kad-track %q: %s", args, talk.String())
 		}
 	})
 	return cmd

@@ -47,7 +47,7 @@ func checkProcess(name string, _ setting) (probe, error) {
 			return 0, err
 		}
 		var found []int
-		err = errors.New("no such process")
+		err = certain{errors.New("no such process")}
 		for _, e := range entries {
 			pid, notNumber := strconv.Atoi(e.Name())
 			if notNumber != nil {
@@ -81,7 +81,7 @@ func procStat(pid int) (comm string, state byte, err error) {
 		if kill := syscall.Kill(pid, 0); kill == nil || kill == syscall.EPERM {
 			return "", 0, nil
 		}
-		return "", 0, errors.New("is not running")
+		return "", 0, certain{errors.New("is not running")}
 	}
 	open, end := bytes.IndexByte(text, '('), bytes.LastIndexByte(text, ')')
 	if open < 0 || end < open || end+2 >= len(text) {
@@ -94,7 +94,7 @@ func procStat(pid int) (comm string, state byte, err error) {
 func sick(state byte) error {
 	switch state {
 	case 'Z', 'X':
-		return errors.New("has died (zombie)")
+		return certain{errors.New("has died (zombie)")}
 	case 'T':
 		return errors.New("is stopped")
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"kad/kad-track/internal/dbus"
 )
@@ -35,7 +36,7 @@ func checkUnit(name string, _ setting) (probe, error) {
 			return 0, fmt.Errorf("systemd: %w", cause(err))
 		}
 		if !slices.Contains([]any{"active", "reloading", "refreshing"}, state) {
-			return 0, fmt.Errorf("is %v", state)
+			return 0, certain{fmt.Errorf("is %v", state)}
 		}
 		// A unit that is no service has no such property.
 		pid, _ := property(bus, path, systemdService, "MainPID")
@@ -70,4 +71,43 @@ func unitPath(name string) string {
 		}
 	}
 	return path.String()
+}
+
+// watchUnit says on changes when systemd says that something about the unit has changed, and
+// when that may have been missed because the bus was not there.
+func watchUnit(ctx context.Context, name string, changes chan<- struct{}) {
+	for ctx.Err() == nil {
+		listenToUnit(ctx, unitPath(name), func() {
+			select {
+			case changes <- struct{}{}:
+			default: // one is waiting already
+			}
+		})
+		select {
+		case <-ctx.Done():
+		case <-time.After(time.Second):
+		}
+	}
+}
+
+// listenToUnit calls changed once the bus is listened to, and for each change, until the bus
+// ends the connection. What is wrong with the bus the check of the unit will say.
+func listenToUnit(ctx context.Context, path string, changed func()) {
+	bus, err := dbus.Dial(ctx, dbus.SystemBus())
+	if err != nil {
+		return
+	}
+	defer bus.Close()
+	match := fmt.Sprintf("type='signal',sender='%s',interface='%s',member='%s',path='%s'",
+		systemd, busProperties, propertiesChanged, path)
+	if _, err := bus.Call("org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus", "AddMatch", match); err != nil {
+		return
+	}
+	if _, err := bus.Call(systemd, systemdObject, systemdManager, "Subscribe"); err != nil {
+		return
+	}
+	for err == nil {
+		changed()
+		_, err = bus.Signal()
+	}
 }

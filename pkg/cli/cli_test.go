@@ -81,6 +81,25 @@ func show(c *cli.Context) error {
 	return err
 }
 
+func TestInOrder(t *testing.T) {
+	app := newRelay()
+	var got []cli.Given
+	app.Commands[0].Action = func(c *cli.Context) error {
+		got = cli.InOrder(c)
+		return nil
+	}
+	app.Flags = append(app.Flags, &cli.GenericFlag{Name: "stamp", Aliases: []string{"s"}})
+	args := strings.Fields("relay --stamp=1 -v --ferry check --stamp 2 map -o json --ferry=x --since=now -s 3")
+	if code := cli.Run(t.Context(), app, args, nil, io.Discard, io.Discard); code != cli.OK {
+		t.Fatalf("code %d", code)
+	}
+	want := []cli.Given{{"stamp", "1"}, {"verbose", "true"}, {"ferry", "old-harbour"}, {"stamp", "2"}, {"output", "json"},
+		{"ferry", "x"}, {"since", "now"}, {"stamp", "3"}}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
 func fail(c *cli.Context) error {
 	lost := errors.New("parcel 7: lost at the bridge")
 	switch c.Args().First() {

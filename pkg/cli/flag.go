@@ -18,10 +18,23 @@ type EnumFlag struct {
 
 // OptionalFlag is a repeatable flag whose value may be left out and follows only after "=":
 // --syslog-ng or --syslog-ng=SOCKET. Its Value is set each time the flag is given, to Bare
-// when it stands alone: so a tool may note the order among several flags.
+// when it stands alone.
 type OptionalFlag struct {
 	GenericFlag
 	Bare string
+}
+
+// Given is a flag as the command line has it: its first name, and the value; "true" for a
+// flag that takes none.
+type Given struct{ Name, Value string }
+
+type givenKey struct{}
+
+// InOrder returns the flags of the command line in their order. A GenericFlag may do without
+// a Value when it is only looked for here.
+func InOrder(c *Context) []Given {
+	all, _ := c.Context.Value(givenKey{}).([]Given)
+	return all
 }
 
 // OutputFlag returns -o, --output with formats as its values; the first is the default.

@@ -20,6 +20,7 @@ type parser struct {
 	ctx      *Context          // of the last of path
 	set      *flag.FlagSet     // of ctx
 	flags    map[string]target // every flag in reach, by its spelling: "--output", "-o"
+	given    []Given           // the flags taken, in their order
 	operands []string          // arguments that are neither flag nor verb
 }
 
@@ -39,6 +40,7 @@ func parse(ctx context.Context, app *App, args []string) (*parser, error) {
 	for len(args) > 0 && err == nil {
 		args, err = p.next(args[0], args[1:])
 	}
+	p.ctx.Context = context.WithValue(p.ctx.Context, givenKey{}, p.given)
 	return p, err
 }
 
@@ -85,7 +87,7 @@ func (p *parser) long(word string, rest []string) ([]string, error) {
 		return nil, p.unknownFlag(word)
 	}
 	if hasValue {
-		return rest, t.assign(name, value)
+		return rest, p.assign(t, name, value)
 	}
 	return p.bare(t, name, rest)
 }
@@ -103,7 +105,7 @@ func (p *parser) short(word string, rest []string) ([]string, error) {
 		}
 		value, assigned := strings.CutPrefix(after, "=")
 		if assigned || after != "" && wantsValue(t.Flag) {
-			return rest, t.assign("-"+letter, value)
+			return rest, p.assign(t, "-"+letter, value)
 		}
 		var err error
 		if rest, err = p.bare(t, "-"+letter, rest); err != nil {
@@ -123,15 +125,15 @@ func cutRune(s string) (first, rest string) {
 // place of the value is taken for a flag.
 func (p *parser) bare(t target, name string, rest []string) ([]string, error) {
 	if optional, ok := t.Flag.(*OptionalFlag); ok {
-		return rest, t.assign(name, optional.Bare)
+		return rest, p.assign(t, name, optional.Bare)
 	}
 	if !wantsValue(t.Flag) {
-		return rest, t.assign(name, "true")
+		return rest, p.assign(t, name, "true")
 	}
 	if len(rest) == 0 || p.flags[rest[0]].Flag != nil || rest[0] == "--" {
 		return nil, Usagef("%s needs a value: %s %s", name, name, placeholder(t.Flag))
 	}
-	return rest[1:], t.assign(name, rest[0])
+	return rest[1:], p.assign(t, name, rest[0])
 }
 
 // wantsValue reports whether the word after the flag is its value.
@@ -142,7 +144,7 @@ func wantsValue(f Flag) bool {
 }
 
 // assign sets the value of the flag spelled name.
-func (t target) assign(name, value string) error {
+func (p *parser) assign(t target, name, value string) error {
 	if e, ok := t.Flag.(*EnumFlag); ok && !slices.Contains(e.Values, value) {
 		return Usagef("%s: unknown value %q%s, want %s", name, value,
 			didYouMean(value, e.Values), alternatives(e.Values))
@@ -159,6 +161,7 @@ func (t target) assign(name, value string) error {
 	if err := t.set.Set(t.name, text); err != nil {
 		return Usagef("%s: %q%s", name, value, complaint(t.Flag, err))
 	}
+	p.given = append(p.given, Given{t.name, value})
 	return nil
 }
 

@@ -37,6 +37,9 @@ func define(f Flag, set *flag.FlagSet) []string {
 		name, aliases, value = f.Name, f.Aliases, list
 	case *GenericFlag:
 		name, aliases, value = f.Name, f.Aliases, f.Value
+		if f.Value == nil {
+			value = &scalar{"", isText}
+		}
 	default:
 		panic(fmt.Sprintf("cli: no values of %T", f))
 	}

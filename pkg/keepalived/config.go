@@ -6,6 +6,7 @@ import (
 	"path"
 	"path/filepath"
 	"strconv"
+	"time"
 )
 
 // DefaultConfig is the file that keepalived reads without -f.
@@ -109,6 +110,11 @@ type ConfigScript struct {
 	Group   string
 	Weight  int
 	Reverse bool
+
+	// Fractions of a second are those of keepalived >= 2.3.2; before, it ignores such a line.
+	Interval time.Duration // 0 when not given, which means 1 s
+	Timeout  time.Duration // 0 when not given, which means Interval
+	Fall     int           // 0 when not given, which means 1
 }
 
 // ConfigFile is a track_file (vrrp_track_file before 2.1) block. One without a file is

@@ -2,7 +2,10 @@ package keepalived
 
 import (
 	"errors"
+	"math"
 	"slices"
+	"strconv"
+	"time"
 )
 
 // A confKeyword is what a block of keepalived.conf knows (keepalived's install_keyword).
@@ -84,7 +87,7 @@ func readConfig(r *confReader) (*Config, error) {
 		seen: map[confName]bool{}, trackers: map[confName]ConfigTrack{}, vmacs: map[int]int{},
 		version: 2,
 	}
-	b.block(confRoot, true)
+	b.block(confRoot(), true)
 	if len(r.errs) > 0 {
 		return nil, errors.Join(r.errs...)
 	}
@@ -222,43 +225,49 @@ func confFlag(set func(*confBuilder, bool)) confKeyword {
 // confIgnored is a value block that says nothing we need.
 var confIgnored = confKeyword{run: func(b *confBuilder, _ confLine) { b.values(func(confLine) {}) }}
 
-var confRoot = map[string]confKeyword{
-	"global_defs":              {sub: confGlobals},
-	"instance":                 confFirst(func(b *confBuilder) *string { return &b.config.InstanceName }),
-	"net_namespace":            confFirst(func(b *confBuilder) *string { return &b.config.NetNamespace }),
-	"vrrp_instance":            {run: (*confBuilder).newInstance, sub: confInstanceBlock},
-	"vrrp_sync_group":          {run: (*confBuilder).newGroup, sub: confGroupBlock},
-	"vrrp_script":              {run: (*confBuilder).newScript, sub: confScriptBlock, end: (*confBuilder).endScript},
-	"track_file":               {run: (*confBuilder).newFile, sub: confFileBlock, end: (*confBuilder).endFile},
-	"vrrp_track_file":          {run: (*confBuilder).newFile, sub: confFileBlock, end: (*confBuilder).endFile},
-	"vrrp_track_process":       confTracker("track_process"),
-	"bfd_instance":             confTracker("track_bfd"),
-	"track_group":              {sub: map[string]confKeyword{"group": confIgnored}},
-	"garp_group":               {sub: map[string]confKeyword{"interfaces": confIgnored}},
-	"static_ipaddress":         confIgnored,
-	"static_routes":            confIgnored,
-	"static_rules":             confIgnored,
-	"linkbeat_interfaces":      confIgnored,
-	"interface_up_down_delays": confIgnored,
-	"virtual_server":           {skip: true},
-	"virtual_server_group":     {skip: true},
-	"SSL":                      {skip: true},
+// confRoot makes the tables of keywords. They are no variables, because those would be made at
+// each start of a tool.
+func confRoot() map[string]confKeyword {
+	return map[string]confKeyword{
+		"global_defs":              {sub: confGlobals()},
+		"instance":                 confFirst(func(b *confBuilder) *string { return &b.config.InstanceName }),
+		"net_namespace":            confFirst(func(b *confBuilder) *string { return &b.config.NetNamespace }),
+		"vrrp_instance":            {run: (*confBuilder).newInstance, sub: confInstanceBlock()},
+		"vrrp_sync_group":          {run: (*confBuilder).newGroup, sub: confGroupBlock()},
+		"vrrp_script":              {run: (*confBuilder).newScript, sub: confScriptBlock(), end: (*confBuilder).endScript},
+		"track_file":               {run: (*confBuilder).newFile, sub: confFileBlock(), end: (*confBuilder).endFile},
+		"vrrp_track_file":          {run: (*confBuilder).newFile, sub: confFileBlock(), end: (*confBuilder).endFile},
+		"vrrp_track_process":       confTracker("track_process"),
+		"bfd_instance":             confTracker("track_bfd"),
+		"track_group":              {sub: map[string]confKeyword{"group": confIgnored}},
+		"garp_group":               {sub: map[string]confKeyword{"interfaces": confIgnored}},
+		"static_ipaddress":         confIgnored,
+		"static_routes":            confIgnored,
+		"static_rules":             confIgnored,
+		"linkbeat_interfaces":      confIgnored,
+		"interface_up_down_delays": confIgnored,
+		"virtual_server":           {skip: true},
+		"virtual_server_group":     {skip: true},
+		"SSL":                      {skip: true},
+	}
 }
 
-var confGlobals = map[string]confKeyword{
-	"notification_email":      confIgnored,
-	"enable_script_security":  {run: func(b *confBuilder, _ confLine) { b.config.ScriptSecurity = true }},
-	"script_user":             {run: func(b *confBuilder, l confLine) { b.config.ScriptUser, b.config.ScriptGroup = confUser(l.words, 1) }},
-	"dynamic_interfaces":      {run: func(b *confBuilder, _ confLine) { b.config.DynamicInterface = true }},
-	"data_use_instance":       confFlag(func(b *confBuilder, on bool) { b.config.DataUseInstance = on }),
-	"state_dump_file":         confWord(func(b *confBuilder) *string { return &b.config.StateDumpFile }),
-	"vrrp_strict":             {run: func(b *confBuilder, _ confLine) { b.strict = true }},
-	"vmac_prefix":             confFirst(func(b *confBuilder) *string { return &b.vmacPrefix }),
-	"vrrp_version":            {run: func(b *confBuilder, l confLine) { b.setNumber(&b.version, l, 2, 3) }},
-	"notify_fifo":             confFIFO,
-	"notify_fifo_script":      confNotify(func(b *confBuilder) *[]ConfigNotify { return &b.config.Notify }),
-	"vrrp_notify_fifo":        confFIFO,
-	"vrrp_notify_fifo_script": confNotify(func(b *confBuilder) *[]ConfigNotify { return &b.config.Notify }),
+func confGlobals() map[string]confKeyword {
+	return map[string]confKeyword{
+		"notification_email":      confIgnored,
+		"enable_script_security":  {run: func(b *confBuilder, _ confLine) { b.config.ScriptSecurity = true }},
+		"script_user":             {run: func(b *confBuilder, l confLine) { b.config.ScriptUser, b.config.ScriptGroup = confUser(l.words, 1) }},
+		"dynamic_interfaces":      {run: func(b *confBuilder, _ confLine) { b.config.DynamicInterface = true }},
+		"data_use_instance":       confFlag(func(b *confBuilder, on bool) { b.config.DataUseInstance = on }),
+		"state_dump_file":         confWord(func(b *confBuilder) *string { return &b.config.StateDumpFile }),
+		"vrrp_strict":             {run: func(b *confBuilder, _ confLine) { b.strict = true }},
+		"vmac_prefix":             confFirst(func(b *confBuilder) *string { return &b.vmacPrefix }),
+		"vrrp_version":            {run: func(b *confBuilder, l confLine) { b.setNumber(&b.version, l, 2, 3) }},
+		"notify_fifo":             confFIFO,
+		"notify_fifo_script":      confNotify(func(b *confBuilder) *[]ConfigNotify { return &b.config.Notify }),
+		"vrrp_notify_fifo":        confFIFO,
+		"vrrp_notify_fifo_script": confNotify(func(b *confBuilder) *[]ConfigNotify { return &b.config.Notify }),
+	}
 }
 
 // confUser returns the USER [GROUP] that stand at words[i:].
@@ -339,15 +348,43 @@ func (b *confBuilder) endScript() {
 	}
 }
 
-var confScriptBlock = map[string]confKeyword{
-	"script": {run: func(b *confBuilder, l confLine) { b.script.Command, b.script.Argv, _ = confCommand(l) }},
-	"user":   {run: func(b *confBuilder, l confLine) { b.script.User, b.script.Group = confUser(l.words, 1) }},
-	"weight": {run: func(b *confBuilder, l confLine) {
-		if word, ok := b.param(l, 1); ok {
-			b.script.Weight, _ = confNumber(word, -253, 253, true) // keepalived also takes one out of range
-			b.script.Reverse = b.script.Reverse || confReverse(l, 2)
+func confScriptBlock() map[string]confKeyword {
+	return map[string]confKeyword{
+		"script": {run: func(b *confBuilder, l confLine) { b.script.Command, b.script.Argv, _ = confCommand(l) }},
+		"user":   {run: func(b *confBuilder, l confLine) { b.script.User, b.script.Group = confUser(l.words, 1) }},
+		"weight": {run: func(b *confBuilder, l confLine) {
+			if word, ok := b.param(l, 1); ok {
+				b.script.Weight, _ = confNumber(word, -253, 253, true) // keepalived also takes one out of range
+				b.script.Reverse = b.script.Reverse || confReverse(l, 2)
+			}
+		}},
+		"interval": confSeconds(func(b *confBuilder) *time.Duration { return &b.script.Interval }),
+		"timeout":  confSeconds(func(b *confBuilder) *time.Duration { return &b.script.Timeout }),
+		"fall": {run: func(b *confBuilder, l confLine) {
+			if word, ok := b.param(l, 1); ok {
+				b.script.Fall = 1
+				if n, ok := confNumber(word, 1, math.MaxInt32, true); ok {
+					b.script.Fall = n
+				}
+			}
+		}},
+	}
+}
+
+// confSeconds is a keyword whose parameter is a number of seconds, with up to three decimals.
+// Zero is one second; what is no such number keepalived ignores.
+func confSeconds(field func(*confBuilder) *time.Duration) confKeyword {
+	return confKeyword{run: func(b *confBuilder, l confLine) {
+		word, ok := b.param(l, 1)
+		seconds, err := strconv.ParseFloat(word, 64)
+		if !ok || err != nil || seconds < 0 || seconds > math.MaxUint32/1e6 {
+			return
 		}
-	}},
+		if seconds == 0 {
+			seconds = 1
+		}
+		*field(b) = time.Duration(math.Round(seconds*1000)) * time.Millisecond
+	}}
 }
 
 func (b *confBuilder) newFile(l confLine) {
@@ -363,17 +400,19 @@ func (b *confBuilder) endFile() {
 	}
 }
 
-var confFileBlock = map[string]confKeyword{
-	"file": confFirst(func(b *confBuilder) *string { return &b.file.File }),
-	"weight": {run: func(b *confBuilder, l confLine) {
-		if len(l.words) < 2 || b.file.Weight != 1 {
-			return
-		}
-		if n, ok := confNumber(l.words[1], -254, 254, true); ok {
-			b.file.Weight = n
-		}
-		b.file.Reverse = confReverse(l, 2)
-	}},
+func confFileBlock() map[string]confKeyword {
+	return map[string]confKeyword{
+		"file": confFirst(func(b *confBuilder) *string { return &b.file.File }),
+		"weight": {run: func(b *confBuilder, l confLine) {
+			if len(l.words) < 2 || b.file.Weight != 1 {
+				return
+			}
+			if n, ok := confNumber(l.words[1], -254, 254, true); ok {
+				b.file.Weight = n
+			}
+			b.file.Reverse = confReverse(l, 2)
+		}},
+	}
 }
 
 // defineTracker makes a tracker known to the blocks of lines below; the first of a name counts.
@@ -407,27 +446,28 @@ func (b *confBuilder) newGroup(l confLine) {
 	b.groups = append(b.groups, b.group)
 }
 
-var confGroupBlock = map[string]confKeyword{
-	"group": {run: func(b *confBuilder, l confLine) {
-		if b.group.Members != nil {
-			b.skipping = confWaitBrace
-			return
-		}
-		b.values(func(l confLine) { b.group.Members = append(b.group.Members, l.words...) })
-	}},
-	"track_script":    confTracks("track_script", func(b *confBuilder) *[]ConfigTrack { return &b.group.TrackScripts }),
-	"track_file":      confTracks("track_file", func(b *confBuilder) *[]ConfigTrack { return &b.group.TrackFiles }),
-	"track_interface": confTracks("track_interface", func(b *confBuilder) *[]ConfigTrack { return &b.group.TrackInterfaces }),
-	"track_process":   confTracks("track_process", func(b *confBuilder) *[]ConfigTrack { return &b.group.TrackProcesses }),
-	"track_bfd":       confTracks("track_bfd", func(b *confBuilder) *[]ConfigTrack { return &b.group.TrackBFDs }),
-	"notify":          confGroupNotify,
-	"notify_master":   confGroupNotify,
-	"notify_backup":   confGroupNotify,
-	"notify_fault":    confGroupNotify,
-	"notify_stop":     confGroupNotify,
+func confGroupBlock() map[string]confKeyword {
+	notify := confNotify(func(b *confBuilder) *[]ConfigNotify { return &b.group.Notify })
+	return map[string]confKeyword{
+		"group": {run: func(b *confBuilder, l confLine) {
+			if b.group.Members != nil {
+				b.skipping = confWaitBrace
+				return
+			}
+			b.values(func(l confLine) { b.group.Members = append(b.group.Members, l.words...) })
+		}},
+		"track_script":    confTracks("track_script", func(b *confBuilder) *[]ConfigTrack { return &b.group.TrackScripts }),
+		"track_file":      confTracks("track_file", func(b *confBuilder) *[]ConfigTrack { return &b.group.TrackFiles }),
+		"track_interface": confTracks("track_interface", func(b *confBuilder) *[]ConfigTrack { return &b.group.TrackInterfaces }),
+		"track_process":   confTracks("track_process", func(b *confBuilder) *[]ConfigTrack { return &b.group.TrackProcesses }),
+		"track_bfd":       confTracks("track_bfd", func(b *confBuilder) *[]ConfigTrack { return &b.group.TrackBFDs }),
+		"notify":          notify,
+		"notify_master":   notify,
+		"notify_backup":   notify,
+		"notify_fault":    notify,
+		"notify_stop":     notify,
+	}
 }
-
-var confGroupNotify = confNotify(func(b *confBuilder) *[]ConfigNotify { return &b.group.Notify })
 
 // confTracks is a block of lines "NAME [weight N [reverse|noreverse]]". Defaults come from
 // the tracker of that name, which must stand above; an interface needs none.
@@ -466,53 +506,56 @@ func (b *confBuilder) newInstance(l confLine) {
 	b.instances = append(b.instances, b.instance)
 }
 
-var confInstanceBlock = map[string]confKeyword{
-	"state":                      {run: (*confBuilder).setState},
-	"interface":                  {run: (*confBuilder).setInterface},
-	"virtual_router_id":          {run: (*confBuilder).setVRID},
-	"priority":                   {run: (*confBuilder).setPriority},
-	"version":                    {run: (*confBuilder).setVersion},
-	"strict_mode":                confFlag(func(b *confBuilder, on bool) { b.instance.strict = &on }),
-	"use_vmac":                   {run: (*confBuilder).useVMAC},
-	"use_ipvlan":                 {run: (*confBuilder).useIPVLAN},
-	"native_ipv6":                {run: func(b *confBuilder, _ confLine) { b.nativeIPv6() }},
-	"unicast_src_ip":             {run: func(b *confBuilder, l confLine) { b.setFamily(l, 1) }},
-	"mcast_src_ip":               {run: func(b *confBuilder, l confLine) { b.setFamily(l, 1) }},
-	"mcast_dst_ip":               {run: func(b *confBuilder, l confLine) { b.setFamily(l, 1) }},
-	"unicast_peer":               {run: func(b *confBuilder, _ confLine) { b.values(func(l confLine) { b.setFamily(l, 0) }) }},
-	"virtual_ipaddress":          {run: func(b *confBuilder, _ confLine) { b.values(b.vip) }},
-	"virtual_ipaddress_excluded": {run: func(b *confBuilder, _ confLine) { b.values(b.excludedVIP) }},
-	"virtual_routes":             confIgnored,
-	"virtual_rules":              confIgnored,
-	"authentication":             {sub: confAuthentication},
-	"auth_hmac":                  {sub: map[string]confKeyword{}},
-	"track_script":               confTracks("track_script", func(b *confBuilder) *[]ConfigTrack { return &b.instance.TrackScripts }),
-	"track_file":                 confTracks("track_file", func(b *confBuilder) *[]ConfigTrack { return &b.instance.TrackFiles }),
-	"track_interface":            confTracks("track_interface", func(b *confBuilder) *[]ConfigTrack { return &b.instance.TrackInterfaces }),
-	"track_process":              confTracks("track_process", func(b *confBuilder) *[]ConfigTrack { return &b.instance.TrackProcesses }),
-	"track_bfd":                  confTracks("track_bfd", func(b *confBuilder) *[]ConfigTrack { return &b.instance.TrackBFDs }),
-	"notify":                     confInstanceNotify,
-	"notify_master":              confInstanceNotify,
-	"notify_backup":              confInstanceNotify,
-	"notify_fault":               confInstanceNotify,
-	"notify_stop":                confInstanceNotify,
-	"notify_deleted":             confInstanceNotify,
-	"notify_master_rx_lower_pri": confInstanceNotify,
+func confInstanceBlock() map[string]confKeyword {
+	notify := confNotify(func(b *confBuilder) *[]ConfigNotify { return &b.instance.Notify })
+	return map[string]confKeyword{
+		"state":                      {run: (*confBuilder).setState},
+		"interface":                  {run: (*confBuilder).setInterface},
+		"virtual_router_id":          {run: (*confBuilder).setVRID},
+		"priority":                   {run: (*confBuilder).setPriority},
+		"version":                    {run: (*confBuilder).setVersion},
+		"strict_mode":                confFlag(func(b *confBuilder, on bool) { b.instance.strict = &on }),
+		"use_vmac":                   {run: (*confBuilder).useVMAC},
+		"use_ipvlan":                 {run: (*confBuilder).useIPVLAN},
+		"native_ipv6":                {run: func(b *confBuilder, _ confLine) { b.nativeIPv6() }},
+		"unicast_src_ip":             {run: func(b *confBuilder, l confLine) { b.setFamily(l, 1) }},
+		"mcast_src_ip":               {run: func(b *confBuilder, l confLine) { b.setFamily(l, 1) }},
+		"mcast_dst_ip":               {run: func(b *confBuilder, l confLine) { b.setFamily(l, 1) }},
+		"unicast_peer":               {run: func(b *confBuilder, _ confLine) { b.values(func(l confLine) { b.setFamily(l, 0) }) }},
+		"virtual_ipaddress":          {run: func(b *confBuilder, _ confLine) { b.values(b.vip) }},
+		"virtual_ipaddress_excluded": {run: func(b *confBuilder, _ confLine) { b.values(b.excludedVIP) }},
+		"virtual_routes":             confIgnored,
+		"virtual_rules":              confIgnored,
+		"authentication":             {sub: confAuthentication()},
+		"auth_hmac":                  {sub: map[string]confKeyword{}},
+		"track_script":               confTracks("track_script", func(b *confBuilder) *[]ConfigTrack { return &b.instance.TrackScripts }),
+		"track_file":                 confTracks("track_file", func(b *confBuilder) *[]ConfigTrack { return &b.instance.TrackFiles }),
+		"track_interface":            confTracks("track_interface", func(b *confBuilder) *[]ConfigTrack { return &b.instance.TrackInterfaces }),
+		"track_process":              confTracks("track_process", func(b *confBuilder) *[]ConfigTrack { return &b.instance.TrackProcesses }),
+		"track_bfd":                  confTracks("track_bfd", func(b *confBuilder) *[]ConfigTrack { return &b.instance.TrackBFDs }),
+		"notify":                     notify,
+		"notify_master":              notify,
+		"notify_backup":              notify,
+		"notify_fault":               notify,
+		"notify_stop":                notify,
+		"notify_deleted":             notify,
+		"notify_master_rx_lower_pri": notify,
+	}
 }
 
-var confInstanceNotify = confNotify(func(b *confBuilder) *[]ConfigNotify { return &b.instance.Notify })
-
-var confAuthentication = map[string]confKeyword{
-	"auth_type": {run: func(b *confBuilder, l confLine) {
-		switch kind, _ := b.param(l, 1); kind {
-		case "AH":
-			b.instance.ah = true
-		case "PASS":
-			b.instance.ah = false
-		}
-	}},
-	"auth_pass": {run: func(b *confBuilder, l confLine) {
-		password, _ := b.param(l, 1)
-		b.instance.password = password != ""
-	}},
+func confAuthentication() map[string]confKeyword {
+	return map[string]confKeyword{
+		"auth_type": {run: func(b *confBuilder, l confLine) {
+			switch kind, _ := b.param(l, 1); kind {
+			case "AH":
+				b.instance.ah = true
+			case "PASS":
+				b.instance.ah = false
+			}
+		}},
+		"auth_pass": {run: func(b *confBuilder, l confLine) {
+			password, _ := b.param(l, 1)
+			b.instance.password = password != ""
+		}},
+	}
 }

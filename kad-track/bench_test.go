@@ -1,0 +1,108 @@
+package main
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// build returns a directory with kad-track as it is released, and hello, a program that prints
+// one line.
+func build(t testing.TB) string {
+	t.Helper()
+	need(t, exec.Command("go", "version").Run() == nil, "go")
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "hello.go"), "package main\n\nimport \"fmt\"\n\nfunc main() { fmt.Println(\"hello\") }\n")
+	for name, source := range map[string]string{"kad-track": ".", "hello": filepath.Join(dir, "hello.go")} {
+		cmd := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-tags=urfave_cli_no_docs", "-o", filepath.Join(dir, name), source)
+		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+	}
+	return dir
+}
+
+// keepalived starts kad-track each second: what its start and its size are made of is watched.
+func TestSlim(t *testing.T) {
+	info, err := os.Stat(filepath.Join(build(t), "kad-track"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info.Size() >= 5<<20 {
+		t.Errorf("kad-track has %d bytes, want less than 5 MiB", info.Size())
+	}
+	out, err := exec.Command("go", "list", "-deps", "-tags=urfave_cli_no_docs", ".").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for dep := range strings.Lines(string(out)) {
+		switch dep := strings.TrimSpace(dep); dep {
+		case "crypto/tls", "net/http", "github.com/godbus/dbus/v5":
+			t.Errorf("kad-track links %s", dep)
+		}
+	}
+}
+
+// BenchmarkStart runs three programs in turn, whole processes: hello, kad-track with a check of
+// syslog-ng, and what people put into a track_script without it.
+func BenchmarkStart(b *testing.B) {
+	s := startSyslogNG(b)
+	dir := build(b)
+	programs := map[string][]string{
+		"hello":         {filepath.Join(dir, "hello")},
+		"kad-track":     {filepath.Join(dir, "kad-track"), "--syslog-ng=" + s.control},
+		"syslog-ng-ctl": {"/bin/sh", "-c", program(b, "syslog-ng-ctl") + " stats -c " + s.control},
+	}
+	times := map[string][]time.Duration{}
+	for b.Loop() {
+		for name, argv := range programs { // in an order that changes
+			begin := time.Now()
+			if err := exec.Command(argv[0], argv[1:]...).Run(); err != nil {
+				b.Fatalf("%s: %v", name, err)
+			}
+			times[name] = append(times[name], time.Since(begin))
+		}
+	}
+	ours := float64(median(times["kad-track"]))
+	b.ReportMetric(ours/1e6, "ms/kad-track")
+	b.ReportMetric(ours/float64(median(times["hello"])), "x-hello")
+	b.ReportMetric(float64(median(times["syslog-ng-ctl"]))/ours, "times-faster-than-syslog-ng-ctl")
+}
+
+// BenchmarkWatch takes the time from the death of syslog-ng until the track_file says so.
+func BenchmarkWatch(b *testing.B) {
+	s := startSyslogNG(b)
+	_, file, _ := startWatch(b, "--syslog-ng="+s.control, "--interval", "100ms", "--rise", "1")
+	var times []time.Duration
+	for b.Loop() {
+		b.StopTimer()
+		says(b, file, "0\n")
+		time.Sleep(150 * time.Millisecond) // a round later the process is watched
+		b.StartTimer()
+		begin := time.Now()
+		if err := s.Process.Signal(syscall.SIGKILL); err != nil {
+			b.Fatal(err)
+		}
+		for content(file) != "1\n" {
+			time.Sleep(100 * time.Microsecond)
+		}
+		times = append(times, time.Since(begin))
+		b.StopTimer()
+		s.Wait()
+		s.run(b)
+		b.StartTimer()
+	}
+	b.ReportMetric(float64(median(times))/1e6, "ms/death")
+	b.ReportMetric(float64(slices.Max(times))/1e6, "ms/death-max")
+}
+
+func median(times []time.Duration) time.Duration {
+	slices.Sort(times)
+	return times[len(times)/2]
+}
