@@ -135,6 +135,9 @@ func (p *profiles) wants(path string, k *kind, value any) checklist {
 		}
 		p.file.Errorf(path, "found %v, want %s, or a list of them", value, k.wants())
 		return nil
+	case map[string]any:
+		p.file.Errorf(path, "found a table, want %s, or a list of them", k.wants())
+		return nil
 	default:
 		p.file.Errorf(path, "found %v, want %s, or a list of them", value, k.wants())
 		return nil

@@ -58,7 +58,7 @@ func TestLoadProfile(t *testing.T) {
 		{"syntax", "[profile.p\n", "FILE:1:11: expected '.' or ']' to end table name, but got '\\n' instead"},
 		{"unknown check", "[profile.p]\ntpc = 'a:1'\n", "FILE:2:1: profile.p.tpc: no such check (did you mean tcp?)"},
 		{"unknown table", "[profiles.p]\n", "FILE:1:2: profiles: no such key (did you mean profile?)"},
-		{"a table for a check", "[profile.p.tcp]\na = 1\n", "FILE:2:1: profile.p.tcp.a: no such key"},
+		{"a table for a check", "[profile.p.tcp]\na = 1\n", "FILE:1:12: profile.p.tcp: found a table, want ADDR, or a list of them"},
 		{"true for an address", "[profile.p]\ntcp = true\n", "FILE:2:1: profile.p.tcp: found true, want ADDR, or a list of them"},
 		{"false", "[profile.p]\nsyslog_ng = false\n", "FILE:2:1: profile.p.syslog_ng: found false, want true or a SOCKET, or a list of them"},
 		{"bad element", "[profile.p]\ntcp = ['a:1',\n 'b']\n", `FILE:3:2: profile.p.tcp[1]: "b": want HOST:PORT, an IPv6 address in brackets`},
