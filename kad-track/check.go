@@ -80,19 +80,21 @@ func isCertain(err error) bool {
 	return ok
 }
 
-// detached makes of work that may hang in the kernel, as on a dead NFS server, a probe: the
-// work is left behind when ctx ends.
-func detached(work func() (pid int, err error)) probe {
+// detached makes of a probe that may hang in the kernel, as on a dead NFS server, one that
+// returns soon after ctx ends, and leaves the other behind.
+func detached(p probe) probe {
 	return func(ctx context.Context) (int, error) {
 		done := make(chan result, 1)
-		go func() {
-			pid, err := work()
-			done <- result{pid: pid, err: err}
-		}()
+		go func() { done <- check{probe: p}.run(ctx) }()
 		select {
 		case r := <-done:
 			return r.pid, r.err
 		case <-ctx.Done():
+		}
+		select {
+		case r := <-done: // not hung, and it may say more
+			return r.pid, r.err
+		case <-time.After(5 * time.Millisecond):
 			return 0, context.Cause(ctx)
 		}
 	}

@@ -40,8 +40,8 @@ func TestVerdict(t *testing.T) {
 		{"first in order", []check{{"a", pause(0, nil)}, {"b", pause(200*time.Millisecond, bad)}, {"c", pause(0, bad)}}, "b: bad", 200 * time.Millisecond},
 		{"the rest is cancelled", []check{{"a", pause(0, bad)}, {"b", pause(time.Hour, nil)}}, "a: bad", 0},
 		{"hangs before one that fails", []check{{"a", pause(time.Hour, nil)}, {"b", pause(0, bad)}}, "a: no answer within 1s", 950 * time.Millisecond},
-		{"hangs in the kernel", []check{{"a", detached(func() (int, error) { time.Sleep(time.Minute); return 0, nil })}},
-			"a: no answer within 1s", 950 * time.Millisecond},
+		{"hangs in the kernel", []check{{"a", detached(func(context.Context) (int, error) { time.Sleep(time.Minute); return 0, nil })}},
+			"a: no answer within 1s", 955 * time.Millisecond},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

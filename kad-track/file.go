@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -15,7 +16,7 @@ import (
 // checkNotIfExists returns a probe that fails while file exists. It fails too when that
 // cannot be known.
 func checkNotIfExists(file string, _ setting) (probe, error) {
-	return detached(func() (int, error) {
+	return detached(func(context.Context) (int, error) {
 		_, err := os.Lstat(file)
 		switch {
 		case err == nil:
@@ -39,7 +40,7 @@ func checkDisk(value string, _ setting) (probe, error) {
 	if err != nil {
 		return nil, err
 	}
-	return detached(func() (int, error) {
+	return detached(func(context.Context) (int, error) {
 		var s unix.Statfs_t
 		if err := unix.Statfs(path, &s); err != nil {
 			return 0, err

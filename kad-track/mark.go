@@ -35,7 +35,7 @@ func checkProbe(value string, _ setting) (probe, error) {
 	default:
 		return nil, fmt.Errorf("unknown protocol %q, want tcp, udp or unix", network)
 	}
-	return func(ctx context.Context) (int, error) {
+	return detached(func(ctx context.Context) (int, error) {
 		arrivals, err := follow(file)
 		if err != nil {
 			return 0, err
@@ -48,7 +48,7 @@ func checkProbe(value string, _ setting) (probe, error) {
 			return 0, fmt.Errorf("sent, but has not arrived in %s: %w", file, err)
 		}
 		return 0, nil
-	}, nil
+	}), nil
 }
 
 // send writes one message in the form that every syslog daemon takes (RFC 3164), with the

@@ -14,7 +14,7 @@ import (
 
 // checkPIDFile returns a probe that passes when the process named in file is alive.
 func checkPIDFile(file string, _ setting) (probe, error) {
-	return detached(func() (int, error) {
+	return detached(func(context.Context) (int, error) {
 		text, err := os.ReadFile(file)
 		if err != nil {
 			return 0, cause(err)
@@ -41,7 +41,7 @@ func checkProcess(name string, _ setting) (probe, error) {
 	if name == "" || strings.Contains(name, "/") {
 		return nil, errors.New("want the name of a process, without its directory")
 	}
-	return func(context.Context) (int, error) {
+	return detached(func(context.Context) (int, error) {
 		entries, err := os.ReadDir("/proc")
 		if err != nil {
 			return 0, err
@@ -70,7 +70,7 @@ func checkProcess(name string, _ setting) (probe, error) {
 			return found[0], nil
 		}
 		return 0, nil // no single one of them is vital
-	}, nil
+	}), nil
 }
 
 // procStat returns the name and the state of a process, from "PID (NAME) STATE ..."

@@ -15,8 +15,8 @@ import (
 // checkTLS returns a probe that passes when the server at address answers a ClientHello with
 // its ServerHello: a process is there and finds protocol, cipher and certificate to go on with.
 // The handshake then ends, so no client certificate is asked for, and the server's is not
-// judged. It is our own, because crypto/tls adds 0.3 ms to every start of kad-track, a seventh,
-// and 2.4 MiB to its 3.
+// judged. It is our own, because crypto/tls adds 0.3 ms to the 2 of every start of kad-track,
+// and 2.4 MiB to its 4.
 func checkTLS(address string, _ setting) (probe, error) {
 	if err := validAddress(address); err != nil {
 		return nil, err
