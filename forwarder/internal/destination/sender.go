@@ -52,7 +52,7 @@ type sender struct {
 	next      *connection // to take the place of conn when that has nothing on its way
 	finishing bool        // conn is, all is sent
 	pending   []item      // to be written
-	drained   bool // nothing comes any more
+	drained   bool        // nothing comes any more
 	dialing   bool
 	probing   bool
 	attempts  sync.WaitGroup
