@@ -32,6 +32,7 @@ func SystemBus() string {
 // Conn is a connection to a bus. It is for one goroutine.
 type Conn struct {
 	conn    net.Conn
+	stop    func() bool // ends the wait for the end of Dial's ctx
 	in      *bufio.Reader
 	serial  uint32
 	pending []*Message // signals that came while a reply was awaited
@@ -48,8 +49,8 @@ func Dial(ctx context.Context, address string) (*Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
-	c := &Conn{conn: conn, in: bufio.NewReader(conn)}
+	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
+	c := &Conn{conn: conn, stop: stop, in: bufio.NewReader(conn)}
 	if err := c.authenticate(); err != nil {
 		c.Close()
 		return nil, err
@@ -62,7 +63,10 @@ func Dial(ctx context.Context, address string) (*Conn, error) {
 }
 
 // Close ends the connection.
-func (c *Conn) Close() error { return c.conn.Close() }
+func (c *Conn) Close() error {
+	c.stop()
+	return c.conn.Close()
+}
 
 func socketOf(address string) (string, error) {
 	for entry := range strings.SplitSeq(address, ";") {
