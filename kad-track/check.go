@@ -36,8 +36,7 @@ const windDown = 20
 // order, as soon as it is known. Breaking off cancels the checks still running.
 func results(ctx context.Context, checks []check, timeout time.Duration) iter.Seq[result] {
 	return func(yield func(result) bool) {
-		ctx, cancel := context.WithTimeoutCause(ctx, timeout-timeout/windDown,
-			fmt.Errorf("no answer within %v", timeout))
+		ctx, cancel := context.WithTimeoutCause(ctx, timeout-timeout/windDown, late(timeout))
 		defer cancel()
 		if len(checks) == 1 { // saves a goroutine, and with it a twentieth of the start
 			yield(checks[0].run(ctx))
@@ -58,6 +57,12 @@ func results(ctx context.Context, checks []check, timeout time.Duration) iter.Se
 		}
 	}
 }
+
+// late is the error of a check that has not passed within that time. It is a type because its
+// text is made at each start otherwise.
+type late time.Duration
+
+func (t late) Error() string { return fmt.Sprintf("no answer within %v", time.Duration(t)) }
 
 // run probes once and takes the time.
 func (c check) run(ctx context.Context) result {

@@ -23,39 +23,30 @@ type daemon struct {
 // dial connects to the control socket of d and returns the process that listens there too.
 // What the errors say is enough to find the cause.
 func (d daemon) dial(ctx context.Context) (conn *os.File, pid int, err error) {
-	socket, info, err := d.find()
-	if err != nil {
-		return nil, 0, err
-	}
-	conn, pid, err = dialUnix(ctx, socket, unix.SOCK_STREAM)
-	refused := errors.Is(err, syscall.ECONNREFUSED)
-	switch {
-	case refused && info.Mode().Type() != fs.ModeSocket:
-		err = errors.New("not a socket")
-	case refused:
-		err = certain{fmt.Errorf("nobody listens: %s has died and left its socket behind", d.name)}
-	case errors.Is(err, syscall.EAGAIN):
-		err = fmt.Errorf("the backlog is full: %s has stopped accepting connections", d.name)
-	}
-	if err != nil {
+	for _, socket := range d.sockets {
+		conn, pid, err = dialUnix(ctx, socket, unix.SOCK_STREAM)
+		switch {
+		case err == nil:
+			return conn, pid, nil
+		case errors.Is(err, fs.ErrNotExist):
+			continue
+		case errors.Is(err, syscall.ECONNREFUSED):
+			err = d.refused(socket)
+		case errors.Is(err, syscall.EAGAIN):
+			err = fmt.Errorf("the backlog is full: %s has stopped accepting connections", d.name)
+		}
 		return nil, 0, d.at(socket, err)
 	}
-	return conn, pid, nil
+	return nil, 0, fmt.Errorf("%s does not run, or has its control socket elsewhere than in %s",
+		d.name, strings.Join(d.sockets, ", "))
 }
 
-// find returns the control socket to use.
-func (d daemon) find() (string, fs.FileInfo, error) {
-	for _, socket := range d.sockets {
-		info, err := os.Stat(socket)
-		if err == nil {
-			return socket, info, nil
-		}
-		if !errors.Is(err, fs.ErrNotExist) {
-			return "", nil, d.at(socket, cause(err))
-		}
+// refused says why nobody takes a connection to a file that exists.
+func (d daemon) refused(socket string) error {
+	if info, err := os.Stat(socket); err == nil && info.Mode().Type() != fs.ModeSocket {
+		return errors.New("not a socket")
 	}
-	return "", nil, fmt.Errorf("%s does not run, or has its control socket elsewhere than in %s",
-		d.name, strings.Join(d.sockets, ", "))
+	return certain{fmt.Errorf("nobody listens: %s has died and left its socket behind", d.name)}
 }
 
 // at adds the socket to err, unless the user has named it.
@@ -88,6 +79,9 @@ func dialUnix(ctx context.Context, path string, kind int) (conn *os.File, pid in
 	}
 	if err := unix.Connect(fd, &unix.SockaddrUnix{Name: path}); err != nil {
 		unix.Close(fd)
+		if err == unix.EINVAL { // more than sun_path holds
+			err = unix.ENAMETOOLONG
+		}
 		return nil, 0, err
 	}
 	if cred, err := unix.GetsockoptUcred(fd, unix.SOL_SOCKET, unix.SO_PEERCRED); err == nil {

@@ -67,18 +67,22 @@ func btoi(b bool) int {
 func TestWatchRounds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		file := filepath.Join(t.TempDir(), "track")
+		var mu sync.Mutex // guards what the check does: it takes delay, then returns err
+		var delay time.Duration
 		var err error
-		delay := time.Duration(0)
+		let := func(d time.Duration, e error) {
+			mu.Lock()
+			defer mu.Unlock()
+			delay, err = d, e
+		}
 		w := &watcher{
 			file: file, bad: "7\n", timeout: 900 * time.Millisecond, interval: time.Second,
 			verdict: hysteresis{rise: 2, fall: 2}, talk: io.Discard,
 			checks: []check{{"--check", func(ctx context.Context) (int, error) {
-				select {
-				case <-time.After(delay):
-					return 0, err
-				case <-ctx.Done():
-					return 0, context.Cause(ctx)
-				}
+				mu.Lock()
+				probe := pause(delay, err)
+				mu.Unlock()
+				return probe(ctx)
 			}}},
 		}
 		ctx, cancel := context.WithCancel(t.Context())
@@ -93,24 +97,24 @@ func TestWatchRounds(t *testing.T) {
 			}
 		}
 		at(time.Millisecond, "0\n")
-		err = errors.New("no")
+		let(0, errors.New("no"))
 		at(time.Second, "0\n")
 		at(time.Second, "7\n")
-		err = nil
+		let(0, nil)
 		at(time.Second, "7\n")
 		at(time.Second, "0\n")
-		delay = time.Hour // hangs: the round takes 855 ms
+		let(time.Hour, nil) // hangs: the round takes 855 ms
 		at(time.Second, "0\n")
 		at(1900*time.Millisecond, "7\n")
-		delay = 0
+		let(0, nil)
 		at(3*time.Second, "0\n")
 		os.Remove(file)
 		at(time.Second, "0\n")
-		err = certain{errors.New("gone")}
+		let(0, certain{errors.New("gone")})
 		at(time.Second, "7\n")
 		write(t, file, "0\n")
 		at(time.Second, "7\n")
-		err = nil
+		let(0, nil)
 		at(3*time.Second, "0\n")
 		cancel()
 		if err := <-done; err != nil || content(file) != "7\n" {
