@@ -27,6 +27,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"kad/forwarder/internal/option"
 	"kad/forwarder/internal/queue"
 	"kad/forwarder/internal/template"
@@ -46,7 +48,7 @@ func TestMain(m *testing.M) {
 
 // sink writes what it reads to a file. It reads size bytes (0: what is there) and pauses.
 func sink(address, path, size, pause string) error {
-	l, err := net.Listen("tcp", address)
+	l, err := smallWindow.Listen(context.Background(), "tcp", address)
 	if err != nil {
 		return err
 	}
@@ -79,6 +81,17 @@ type sinkProcess struct {
 	*exec.Cmd
 	path string
 }
+
+// smallWindow listens with a receive buffer of 128 KiB, so that what has to be sent again after a reset, at most twice the
+// window, has a bound: left to itself the kernel lets the buffer grow to 32 MiB and more.
+var smallWindow = net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) (err error) {
+	if failed := c.Control(func(fd uintptr) {
+		err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, 64<<10) // the kernel doubles it
+	}); failed != nil {
+		return failed
+	}
+	return err
+}}
 
 func startSink(t *testing.T, address, path string, size int, pause time.Duration) *sinkProcess {
 	t.Helper()
