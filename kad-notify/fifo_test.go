@@ -230,9 +230,8 @@ func TestFIFOWithKeepalived(t *testing.T) {
 	c := newGobgpd(t)
 	r := newRoom(t, route)
 	f := startReader(t, r)
-	r.write("keepalived.conf", "global_defs {\n    vrrp_notify_fifo @/fifo\n}\n"+vipConf, 0o644)
 	run := func() func(os.Signal) {
-		return startDaemon(t, "keepalived", "--dont-fork", "--log-console", "--no-syslog", "--vrrp", "--use-file", r.path("keepalived.conf"))
+		return startKeepalived(t, r, "global_defs {\n    vrrp_notify_fifo @/fifo\n}\n")
 	}
 	const all = "192.168.245.100 192.168.245.52, 192.168.245.101 192.168.245.52, 2001:db8::100 2001:db8::52"
 	stop := run()
@@ -264,8 +263,7 @@ func TestFIFOScript(t *testing.T) {
 	r := newRoom(t, route)
 	tool := builtTool(t)
 	r.write("wrap", "#!/bin/sh\nexec "+tool+" --config @/notify.toml fifo \"$@\"\n", 0o755)
-	r.write("keepalived.conf", "global_defs {\n    script_user root\n    vrrp_notify_fifo @/fifo2\n    vrrp_notify_fifo_script @/wrap\n}\n"+vipConf, 0o644)
-	stop := startDaemon(t, "keepalived", "--dont-fork", "--log-console", "--no-syslog", "--vrrp", "--use-file", r.path("keepalived.conf"))
+	stop := startKeepalived(t, r, "global_defs {\n    script_user root\n    vrrp_notify_fifo @/fifo2\n    vrrp_notify_fifo_script @/wrap\n}\n")
 	eventually(t, "the VIPs are announced", func() bool { return announced(t, c) != "" })
 	stop(unix.SIGTERM)
 	eventually(t, "the VIPs are withdrawn", func() bool { return announced(t, c) == "" })

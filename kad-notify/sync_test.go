@@ -253,10 +253,15 @@ func TestBGPAway(t *testing.T) {
 	}
 }
 
-// startKeepalived starts keepalived with the room's configuration. It becomes MASTER of VI_1 in half a second.
-func startKeepalived(t *testing.T, r *room) (stop func(os.Signal)) {
+// startKeepalived starts keepalived with vipConf after those global definitions. It becomes MASTER of VI_1 in half a
+// second.
+func startKeepalived(t *testing.T, r *room, global string) (stop func(os.Signal)) {
 	t.Helper()
-	r.write("keepalived.conf", vipConf, 0o644)
+	r.write("keepalived.conf", global+vipConf, 0o644)
+	// One that a test has killed leaves its pid files, and for a moment its processes: it would count as running.
+	for _, file := range []string{"/run/keepalived.pid", "/run/vrrp.pid"} {
+		_ = os.Remove(file)
+	}
 	return startDaemon(t, "keepalived", "--dont-fork", "--log-console", "--no-syslog", "--vrrp", "--use-file", r.path("keepalived.conf"))
 }
 
@@ -292,7 +297,7 @@ unit = "on-backup"
 action = "stop"
 `)
 	const all = "192.168.245.100 192.168.245.52, 192.168.245.101 192.168.245.52, 2001:db8::100 2001:db8::52"
-	stop := startKeepalived(t, r)
+	stop := startKeepalived(t, r, "")
 	master(t)
 
 	code, stdout, stderr := r.run("sync", "--dry-run")
