@@ -6,6 +6,8 @@ MD2MAN      := github.com/cpuguy83/go-md2man/v2
 # What the tests run, as Debian's package:program (or a file of it), and what only `make race` needs.
 DEPS := keepalived:keepalived syslog-ng-core:syslog-ng gobgpd:gobgpd iproute2:ip nftables:nft \
         openssh-client:ssh openssh-server:sshd procps:pgrep dbus:dbus-daemon
+# rsyslog cannot be installed beside syslog-ng: it is unpacked here, with a script that starts it.
+RSYSLOG := .deps/bin/rsyslogd
 RACE_DEPS := gcc:gcc libc6-dev:/usr/include/stdlib.h
 
 TOOLS   := $(patsubst %/main.go,%,$(wildcard */main.go))
@@ -29,7 +31,7 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
 
-deps: ## install the daemons and programs that tests and demo run, where they are missing
+deps: $(RSYSLOG) ## install the daemons and programs that tests and demo run, where they are missing
 	@missing=()
 	for d in $(DEPS); do
 		type -P "$${d#*:}" >/dev/null || [[ -e $${d#*:} ]] || missing+=("$${d%%:*}")
@@ -54,6 +56,27 @@ deps: ## install the daemons and programs that tests and demo run, where they ar
 		echo "make deps: no service was started, but systemd starts them at the next boot; to prevent that:" \
 			"systemctl disable keepalived syslog-ng gobgpd ssh"
 	fi
+
+$(RSYSLOG):
+	@if ! type -P apt-get >/dev/null; then
+		echo "make deps: no apt-get: $(CURDIR)/$@ has to be an rsyslogd with imrelp and omrelp" >&2
+		exit 1
+	fi
+	echo "make deps: unpacking rsyslog below $(CURDIR)/.deps"
+	rm -rf .deps
+	mkdir -p .deps/packages $(@D)
+	fetch() {
+		needs=$$(apt-get -qq --simulate --no-install-recommends install rsyslog rsyslog-relp | awk '/^Inst/ { print $$2 }') &&
+			(cd .deps/packages && apt-get -qq -o APT::Sandbox::User=root download rsyslog rsyslog-relp $$needs)
+	}
+	fetch >/dev/null 2>&1 || { apt-get -qq update; fetch >/dev/null; }
+	for package in .deps/packages/*.deb; do dpkg --extract $$package .deps/rsyslog; done
+	rm -r .deps/packages
+	libraries=$$(cd .deps/rsyslog; dirname usr/lib/*/rsyslog)
+	printf '#!/bin/sh\ndir=$${0%%/bin/*}/rsyslog\nexport LD_LIBRARY_PATH=$$dir/%s\nexec $$dir/usr/sbin/rsyslogd -M $$dir/%s/rsyslog "$$@"\n' \
+		$$libraries $$libraries >$@.new
+	chmod 755 $@.new
+	mv $@.new $@
 
 race-deps:
 	@$(MAKE) deps DEPS='$(RACE_DEPS)'
