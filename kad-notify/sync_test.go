@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"kad/kad-notify/internal/bgp"
+	"kad/pkg/dbustest"
 )
 
 const gobgpdAddr = "127.0.0.1:50051" // of this network namespace
@@ -275,7 +276,8 @@ func master(t *testing.T) {
 
 func TestSync(t *testing.T) {
 	c := newGobgpd(t)
-	s := newSystemd(t, "on-backup.service")
+	s := dbustest.StartSystemd(t)
+	s.SetUnit("on-backup.service", dbustest.Unit{State: "active"})
 	r := newRoom(t, route+`
 [hook.on]
 kind = "unit"
@@ -302,16 +304,16 @@ action = "stop"
 
 	code, stdout, stderr := r.run("sync", "--dry-run")
 	want := "announce 192.168.245.100 with next hop 192.168.245.52\nannounce 192.168.245.101 with next hop 192.168.245.52\nannounce 2001:db8::100 with next hop 2001:db8::52\n"
-	if !strings.HasPrefix(stdout, want) || code != 0 || announced(t, c) != "" || s.said() != "" {
+	if !strings.HasPrefix(stdout, want) || code != 0 || announced(t, c) != "" || s.Jobs() != nil {
 		t.Errorf("dry run: %d, %s%s", code, stdout, stderr)
 	}
 	code, _, stderr = r.run("sync")
-	calls := strings.Split(s.said(), "\n")
-	slices.Sort(calls)
-	if got := announced(t, c); got != all || code != 0 || !slices.Equal(calls, []string{"start on-master.service replace", "stop on-backup.service replace"}) {
-		t.Errorf("MASTER: code %d, stderr %q, announced %q, units %q", code, stderr, got, calls)
+	jobs := s.Jobs()
+	slices.Sort(jobs)
+	if got := announced(t, c); got != all || code != 0 || !slices.Equal(jobs, []string{"start on-master.service replace", "stop on-backup.service replace"}) {
+		t.Errorf("MASTER: code %d, stderr %q, announced %q, units %q", code, stderr, got, jobs)
 	}
-	if code, stdout, stderr = r.run("sync"); code != 0 || stdout != "" || stderr != "" || s.said() != "" {
+	if code, stdout, stderr = r.run("sync"); code != 0 || stdout != "" || stderr != "" || s.Jobs() != nil {
 		t.Errorf("again: code %d, %s%s", code, stdout, stderr)
 	}
 	if got := history(t, r, "VI_1"); len(got) != 1 || got[0].Mode != "sync" || got[0].State != "MASTER" {
@@ -339,7 +341,7 @@ action = "stop"
 		code, stdout, stderr = r.run("sync")
 		return announced(t, c) == ""
 	})
-	if !strings.Contains(s.said(), "stop on-master.service replace") {
+	if !slices.Contains(s.Jobs(), "stop on-master.service replace") {
 		t.Errorf("keepalived killed: code %d, %s%s", code, stdout, stderr)
 	}
 	out, _ := exec.Command("ip", "address", "show", "dev", "eth0").Output()

@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"kad/pkg/dbustest"
 )
 
 func TestHysteresis(t *testing.T) {
@@ -277,23 +279,25 @@ func TestWatchHungFromTheStart(t *testing.T) {
 }
 
 func TestWatchUnit(t *testing.T) {
-	s := startSystemd(t)
-	path := unitPath("syslog-ng")
+	s := dbustest.StartSystemd(t)
 	sleep := start(t, program(t, "sleep"), "60")
-	s.set(t, path, fakeUnit{"active", uint32(sleep.Process.Pid)})
+	set := func(state string) {
+		s.SetUnit("syslog-ng.service", dbustest.Unit{State: state, MainPID: uint32(sleep.Process.Pid)})
+	}
+	set("active")
 	_, file, _ := startWatch(t, "--unit", "syslog-ng", "--interval", "1h", "--rise", "1")
 	says(t, file, "0\n")
 
 	time.Sleep(100 * time.Millisecond) // until it listens, also for signals
 	for _, state := range []string{"deactivating", "inactive", "activating", "active", "reloading", "active", "failed"} {
-		s.set(t, path, fakeUnit{state, uint32(sleep.Process.Pid)})
+		set(state)
 		want := "1\n"
 		if state == "active" || state == "reloading" {
 			want = "0\n"
 		}
 		says(t, file, want)
 	}
-	s.set(t, path, fakeUnit{"active", uint32(sleep.Process.Pid)})
+	set("active")
 	says(t, file, "0\n")
 	sleep.Process.Kill()
 	if took := says(t, file, "1\n"); took > 100*time.Millisecond {

@@ -27,13 +27,14 @@ var rooms = [][]string{
 	{"forwarder/internal/template"},
 	{"forwarder/internal/match"},
 	{"forwarder/internal/logmsg", "forwarder/internal/option", "forwarder/internal/stats"},
-	{"pkg/conf", "pkg/keepalived", "pkg/syslog", "pkg/vip", "pkg/cli"},
+	{"pkg/conf", "pkg/keepalived", "pkg/syslog", "pkg/vip", "pkg/cli", "pkg/dbustest"},
 }
 
 // doors has the rooms that may import a dependency. golang.org/x is as free as the standard library.
 var doors = map[string][]string{
 	"github.com/BurntSushi/toml":          {"pkg/conf", "forwarder/internal/config"},
 	"github.com/coreos/go-systemd":        {"kad-track", "kad-notify", "forwarder/internal/daemon"},
+	"github.com/godbus/dbus":              {"pkg/dbustest"},
 	"github.com/osrg/gobgp":               {"kad-notify/internal/bgp"},
 	"github.com/pelletier/go-toml":        {"pkg/conf"},
 	"github.com/pires/go-proxyproto":      {"forwarder/internal/source"},

@@ -12,7 +12,7 @@ import (
 	"strings"
 	"testing"
 
-	"kad/kad-track/internal/dbus/dbustest"
+	"kad/pkg/dbustest"
 )
 
 func TestBus(t *testing.T) {

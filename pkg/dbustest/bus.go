@@ -1,4 +1,4 @@
-// Package dbustest starts a message bus for tests.
+// Package dbustest starts a message bus for tests, and puts a systemd on it.
 package dbustest
 
 import (
@@ -11,6 +11,14 @@ import (
 	"syscall"
 	"testing"
 )
+
+// Config returns a dbus-daemon.conf(5) of a system bus at the unix socket of that path, on which
+// everybody may do everything.
+func Config(socket string) string {
+	return fmt.Sprintf(`<busconfig><type>system</type><listen>unix:path=%s</listen><auth>EXTERNAL</auth>
+<policy context="default"><allow user="*"/><allow own="*"/><allow send_destination="*" eavesdrop="true"/><allow eavesdrop="true"/></policy></busconfig>
+`, socket)
+}
 
 // Bus starts a dbus-daemon that ends with the test, and returns its address. It skips the test
 // where there is none, or fails it where KAD_REQUIRE=1.
@@ -25,9 +33,7 @@ func Bus(t testing.TB) (address string) {
 	}
 	dir := t.TempDir()
 	config := filepath.Join(dir, "bus.conf")
-	text := fmt.Sprintf(`<busconfig><type>system</type><listen>unix:path=%s/bus</listen><auth>EXTERNAL</auth>
-<policy context="default"><allow user="*"/><allow own="*"/><allow send_destination="*" eavesdrop="true"/><allow eavesdrop="true"/></policy></busconfig>`, dir)
-	if err := os.WriteFile(config, []byte(text), 0o644); err != nil {
+	if err := os.WriteFile(config, []byte(Config(dir+"/bus")), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	cmd := exec.Command(path, "--config-file="+config, "--nofork", "--print-address")
