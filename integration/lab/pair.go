@@ -74,10 +74,11 @@ type Situation struct {
 }
 
 // Normal and Down, where loghost02's syslog-ng is down, are those that the specification shows with
-// tables. In Split the relays do not hear each other.
+// tables. In Down01 it is loghost01's. In Split the relays do not hear each other.
 var (
 	Normal = Situation{"normal", map[string][]string{"loghost01": {vip100}, "loghost02": {vip101}}}
 	Down   = Situation{"down", map[string][]string{"loghost01": {vip100, vip101}}}
+	Down01 = Situation{"down01", map[string][]string{"loghost02": {vip100, vip101}}}
 	Split  = Situation{"split", map[string][]string{"loghost01": {vip100, vip101}, "loghost02": {vip100, vip101}}}
 )
 
@@ -142,7 +143,8 @@ func (p *Pair) Cluster() Result {
 //go:embed tables/*.txt
 var tables embed.FS
 
-// Table returns what kad-status prints on a relay in Normal or Down, as the specification has it.
+// Table returns what kad-status prints on a relay in Normal or Down, as the specification has it, or
+// by the same rules in Down01.
 func (s Situation) Table(h *Host) string {
 	table, err := tables.ReadFile("tables/" + s.name + "-" + h.Name + ".txt")
 	if err != nil {
