@@ -217,6 +217,9 @@ func (d *Destination) acknowledge(batches []*queue.Batch) {
 	}
 	d.queue.Ack(len(batches))
 	d.sent.Add(uint64(n))
+	for _, b := range batches {
+		queue.Put(b)
+	}
 }
 
 // failed gives up conn and waits before the next attempt. The first error is logged, and each that differs.
@@ -251,6 +254,7 @@ type batch struct {
 	format      Format
 	context     template.Context
 	current     *queue.Batch
+	size        int            // of the last one
 	others      []*queue.Batch // with other keys, where the format has keys
 	key         []byte
 }
@@ -262,7 +266,7 @@ func (b *batch) Add(m *logmsg.Message, wait bool) {
 		b.key = b.format.Key(b.key[:0], m, &b.context)
 		q = b.find()
 	} else if q == nil {
-		q = queue.Get()
+		q = queue.Get(b.size)
 		b.current = q
 	}
 	q.Wait = q.Wait || wait
@@ -277,7 +281,7 @@ func (b *batch) find() *queue.Batch {
 			return q
 		}
 	}
-	q := queue.Get()
+	q := queue.Get(0)
 	q.Key = string(b.key)
 	b.others = append(b.others, q)
 	return q
@@ -286,6 +290,7 @@ func (b *batch) find() *queue.Batch {
 // Flush hands the batches over.
 func (b *batch) Flush() {
 	if b.current != nil {
+		b.size = len(b.current.Data)
 		b.hand(b.current)
 		b.current = nil
 	}

@@ -182,7 +182,7 @@ func startFeed(t *testing.T, set func(n *Network)) *feed {
 // add appends n messages, 20 each millisecond.
 func (f *feed) add(n int) {
 	for end := f.next + n; f.next < end; {
-		b := queue.Get()
+		b := queue.Get(0)
 		b.Wait = true
 		for range min(20, end-f.next) {
 			b.Data = append(fmt.Appendf(b.Data, "%0200d", f.next), '\n')
@@ -623,7 +623,7 @@ func TestWindowModel(t *testing.T) {
 		for range 200 {
 			switch r.IntN(4) {
 			case 0, 1:
-				b := &queue.Batch{}
+				b := queue.Get(0) // memory of one that was put back too early
 				for range 1 + r.IntN(5) {
 					b.Data = fmt.Appendf(b.Data, "%0*d", size, next)
 					b.Ends = append(b.Ends, len(b.Data))
@@ -633,7 +633,8 @@ func TestWindowModel(t *testing.T) {
 				write([]item{{Batch: b, queued: true}})
 			case 2:
 				acked += r.Int64N(sent - acked + 1)
-				batches, _ := w.acknowledge(acked, 100)
+				batches, _ := w.acknowledge(acked)
+				w.keep(100)
 				queued -= batches
 			case 3:
 				unread := int64(0)
@@ -652,7 +653,7 @@ func TestWindowModel(t *testing.T) {
 			}
 		}
 		got = append(got, onWire...)
-		batches, _ := w.acknowledge(sent, 0)
+		batches, _ := w.acknowledge(sent)
 		if queued -= batches; queued != 0 {
 			t.Fatalf("seed %d: %d batches stay in the queue", seed, queued)
 		}

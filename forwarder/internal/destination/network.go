@@ -44,8 +44,12 @@ type Network struct {
 // without having read them all.
 type ReplayWindow int64
 
-// autoWindow is what the server's receive buffer can hold.
-const autoWindow ReplayWindow = -1
+// autoWindow is what the server's receive buffer can hold, as far as that is not more than maxAutoWindow: a server may say
+// that it has a gigabyte.
+const (
+	autoWindow    ReplayWindow = -1
+	maxAutoWindow int64        = 8 << 20
+)
 
 // UnmarshalText reads "auto", or a size.
 func (r *ReplayWindow) UnmarshalText(text []byte) error {

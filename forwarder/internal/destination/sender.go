@@ -234,15 +234,20 @@ func (s *sender) acknowledge() {
 
 // settle acknowledges in the queue what has arrived.
 func (s *sender) settle(c *connection) {
-	keep := int64(s.network.ReplayWindow)
-	if s.network.ReplayWindow == autoWindow {
-		keep = c.buffer()
-	}
-	batches, messages := c.window.acknowledge(c.messageBytes(c.arrived), keep)
+	batches, messages := c.window.acknowledge(c.messageBytes(c.arrived))
 	if batches > 0 {
 		s.queue.Ack(batches)
 		s.sent.Add(uint64(messages))
 	}
+	c.window.keep(s.unread(c))
+}
+
+// unread is how many of the bytes that the server has acknowledged may be lost with it.
+func (s *sender) unread(c *connection) int64 {
+	if s.network.ReplayWindow == autoWindow {
+		return min(c.unread(), maxAutoWindow)
+	}
+	return int64(s.network.ReplayWindow)
 }
 
 // lose gives up the connection. What the server may not have comes first on the next one.
@@ -253,9 +258,7 @@ func (s *sender) lose(reason error) {
 	s.settle(c)
 	unread := int64(0)
 	if !hasRead {
-		if unread = int64(s.network.ReplayWindow); s.network.ReplayWindow == autoWindow {
-			unread = c.unread()
-		}
+		unread = s.unread(c)
 	}
 	finished := s.finishing && hasRead
 	items, unacknowledged, acknowledged := c.window.replay(unread)
@@ -265,6 +268,9 @@ func (s *sender) lose(reason error) {
 		s.logger.Warn("connection lost", "server", s.servers[c.server], "error", reason,
 			"resent_unacknowledged", unacknowledged, "resent_unread", acknowledged)
 		s.errs[c.server] = reason.Error()
+		if lacking := c.unread() - unread; !hasRead && s.network.ReplayWindow == autoWindow && lacking > 0 {
+			s.logger.Warn("the server may have left more unread than is kept to be sent again", "bytes", lacking)
+		}
 	}
 	s.pending = append(items, s.pending...)
 	s.update(func(st *Status) {

@@ -2,6 +2,7 @@ package destination
 
 import (
 	"math"
+	"slices"
 	"sort"
 
 	"kad/forwarder/internal/queue"
@@ -35,8 +36,8 @@ type window struct {
 	items   []item // that are not wholly acknowledged, oldest first
 	written int64  // bytes
 	acked   int64
-	kept    []item // copies of what is acknowledged and may be unread, oldest first
-	free    []*queue.Batch
+	read    int64  // of acked, those that need not be kept
+	kept    []item // what is acknowledged and may be unread, oldest first; the queue has given it away
 }
 
 // add appends what is being written.
@@ -46,64 +47,59 @@ func (w *window) add(i item) {
 	w.items = append(w.items, i)
 }
 
-// acknowledge says how many bytes the peer's kernel has, and how many of them must be kept. It returns how many batches and
-// messages the queue need not keep any more.
-func (w *window) acknowledge(acked, keep int64) (batches, messages int) {
+// acknowledge says how many bytes the peer's kernel has. It returns how many batches and messages the queue has to give away
+// before keep is called.
+func (w *window) acknowledge(acked int64) (batches, messages int) {
 	w.acked = min(acked, w.written)
-	n := 0
-	for n < len(w.items) && w.items[n].end <= w.acked {
-		i := &w.items[n]
-		if i.queued {
+	for n := 0; n < len(w.items) && w.items[n].end <= w.acked; n++ {
+		if i := &w.items[n]; i.queued {
+			i.queued = false
 			batches++
 			messages += len(i.Ends)
 		}
-		if keep > 0 && i.replays < maxReplays {
-			w.keep(i)
-		}
-		n++
 	}
-	if n > 0 {
-		m := copy(w.items, w.items[n:])
-		clear(w.items[m:])
-		w.items = w.items[:m]
-	}
-	w.forget(keep)
 	return batches, messages
 }
 
-// keep copies an item: the memory of the original goes back to the queue.
-func (w *window) keep(i *item) {
-	b := &queue.Batch{}
-	if last := len(w.free) - 1; last >= 0 {
-		b, w.free = w.free[last], w.free[:last]
-	}
-	b.Data, b.Ends = append(b.Data[:0], i.Data...), append(b.Ends[:0], i.Ends...)
-	k := *i
-	k.Batch, k.queued = b, false
-	w.kept = append(w.kept, k)
-}
-
-// forget drops what of kept is not among the last acknowledged bytes.
-func (w *window) forget(keep int64) {
+// keep keeps of what is acknowledged the last unread bytes. What was not needed once is not needed any more.
+func (w *window) keep(unread int64) {
+	w.read = max(w.read, w.acked-unread)
 	n := 0
-	for n < len(w.kept) && w.kept[n].end <= w.acked-keep {
-		w.free = append(w.free, w.kept[n].Batch)
+	for n < len(w.items) && w.items[n].end <= w.acked {
+		if i := w.items[n]; !w.merge(&i) {
+			w.kept = append(w.kept, i)
+		}
 		n++
 	}
-	if n > 0 {
-		m := copy(w.kept, w.kept[n:])
-		clear(w.kept[m:])
-		w.kept = w.kept[:m]
+	w.items = slices.Delete(w.items, 0, n)
+	for n = 0; n < len(w.kept) && w.kept[n].end <= w.read; n++ {
+		queue.Put(w.kept[n].Batch)
 	}
+	w.kept = slices.Delete(w.kept, 0, n)
+}
+
+// merge adds i to the last batch that is kept, if that has room. So two of them have more than the memory of one, and small
+// batches cannot keep much.
+func (w *window) merge(i *item) bool {
+	if len(w.kept) == 0 || i.first > 0 {
+		return false
+	}
+	last := &w.kept[len(w.kept)-1]
+	if last.replays != i.replays || len(i.Data) > cap(last.Data)-len(last.Data) {
+		return false
+	}
+	for _, end := range i.Ends {
+		last.Ends = append(last.Ends, len(last.Data)+end)
+	}
+	last.Data, last.end = append(last.Data, i.Data...), i.end
+	queue.Put(i.Batch)
+	return true
 }
 
 // replay empties the window and returns what the next server must get: what is not acknowledged, and of what is, the last
 // unread bytes. A message of which a part is missing is sent again as a whole.
 func (w *window) replay(unread int64) (items []item, unacknowledged, acknowledged int) {
 	arrived := w.acked - unread
-	if unread == 0 {
-		w.kept = nil
-	}
 	for _, i := range append(w.kept, w.items...) {
 		offset := i.end - int64(len(i.Data)) // position of Data[0], if all were sent
 		has := func(position int64) int {
@@ -120,8 +116,10 @@ func (w *window) replay(unread int64) (items []item, unacknowledged, acknowledge
 		if acked > first {
 			i.replays++
 		}
-		if first < len(i.Ends) || i.queued {
+		if first < len(i.Ends) {
 			items = append(items, i)
+		} else {
+			queue.Put(i.Batch)
 		}
 	}
 	*w = window{}

@@ -125,7 +125,7 @@ type Disk struct {
 // An entry is a batch in memory.
 type entry struct {
 	*Batch
-	given   Batch // what Next gives: a driver may change it
+	given   *Batch // what Next gave: a driver may change it
 	first   uint64
 	size    int64 // as a record, about
 	written bool
@@ -272,7 +272,7 @@ func (q *Disk) findEnd(s *segment, b []byte) int64 {
 func (q *Disk) Append(b *Batch) (dropped int) {
 	count := len(b.Ends)
 	if count == 0 {
-		put(b)
+		Put(b)
 		return 0
 	}
 	q.mu.Lock()
@@ -526,7 +526,7 @@ func (q *Disk) place(s *segment, ends []int64, ahead int) {
 			if isNext {
 				q.read.number = e.first
 			}
-			put(e.Batch)
+			Put(e.Batch)
 		}
 	}
 	q.used += ends[len(ends)-1] - s.size
@@ -618,21 +618,20 @@ func (q *Disk) give(max int) (batches []*Batch) {
 		if size += len(e.Data); size > max && len(batches) > 0 {
 			break
 		}
-		if e.given.Ends == nil {
-			e.given = *e.Batch
+		if e.given == nil {
+			given := *e.Batch
+			e.given = &given
 		}
-		batches = append(batches, &e.given)
+		batches = append(batches, e.given)
 	}
 	return batches
 }
 
-// Ack says that the n oldest batches are sent.
+// Ack says that the n oldest batches are sent, and gives them away.
 func (q *Disk) Ack(n int) {
 	q.mu.Lock()
 	for i, e := range q.front[:n] {
-		if e.written || !q.writing {
-			put(e.Batch)
-		}
+		e.given.shared = !e.written && q.writing
 		if !e.written {
 			q.settle(e)
 		}

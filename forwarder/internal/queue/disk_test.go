@@ -352,7 +352,7 @@ func TestConcurrent(t *testing.T) {
 				group.Go(func() {
 					for i := 0; i < each; {
 						n := min(1+rand.IntN(40), each-i)
-						b := Get()
+						b := Get(0)
 						for range n {
 							b.Data = fmt.Appendf(b.Data, "%d %d %s", w, i, strings.Repeat("x", i%70))
 							b.Ends = append(b.Ends, len(b.Data))
@@ -1188,7 +1188,7 @@ func FuzzSegment(f *testing.F) {
 const benchMessage = 250
 
 func benchBatch(n int) *Batch {
-	b := Get()
+	b := Get(0)
 	for range n {
 		b.Data = append(b.Data, benchText...)
 		b.Ends = append(b.Ends, len(b.Data))
@@ -1213,7 +1213,7 @@ func BenchmarkAppend(b *testing.B) {
 			if err := (osFile{f}).Sync(); err != nil {
 				b.Fatal(err)
 			}
-			put(x)
+			Put(x)
 		}
 	})
 	for _, n := range []int{1, 100, 1000} {
@@ -1267,7 +1267,7 @@ func BenchmarkRead(b *testing.B) {
 					}
 					q.given = 0
 					for _, e := range q.front[:len(batches)] {
-						put(e.Batch)
+						Put(e.Batch)
 					}
 					q.front = q.front[len(batches):]
 				}

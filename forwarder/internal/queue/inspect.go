@@ -121,8 +121,8 @@ func (s *Status) add(segment *segment, b []byte, position uint64, last bool, eac
 }
 
 func (r *record) dump(position uint64, each func(m Message) error) error {
-	b := Get()
-	defer put(b)
+	b := Get(0)
+	defer Put(b)
 	r.appendTo(b)
 	m := Message{Number: r.first, Written: time.Unix(0, r.time), Key: string(r.key), Acknowledged: r.end() <= position}
 	start := 0

@@ -8,6 +8,8 @@ type Batch struct {
 	Data []byte
 	Ends []int // of each message in Data
 	Wait bool  // flow control: the queue makes room instead of dropping
+
+	shared bool // the memory is read by somebody else still: it is not used again
 }
 
 // Reset empties the batch and keeps its memory.
@@ -30,7 +32,7 @@ type Queue interface {
 	// Next returns the batches that come next, at least one, of about max bytes. It waits for one, and returns none when
 	// the queue is stopped, or empty and drained.
 	Next(max int) []*Batch
-	// Ack says that the n oldest batches that Next gave are sent.
+	// Ack says that the n oldest batches that Next gave are sent. They are the caller's then, until Put.
 	Ack(n int)
 	// Rewind makes Next give again what is not acknowledged.
 	Rewind()
@@ -67,19 +69,23 @@ func New(capacity int) *Memory {
 
 var pool = sync.Pool{New: func() any { return new(Batch) }}
 
-// Get returns an empty batch. Its memory is that of one that was acknowledged.
-func Get() *Batch {
+// Get returns an empty batch with memory for about size bytes: that of one that was put back, if there is one.
+func Get(size int) *Batch {
 	b := pool.Get().(*Batch)
 	b.Key = ""
 	b.Reset()
+	if cap(b.Data) < size {
+		b.Data = make([]byte, 0, size+size/4) // to append a lot to little would take five times as much
+	}
 	return b
 }
 
 // maxPooled is the size of the largest batch whose memory is kept.
 const maxPooled = 1 << 20
 
-func put(b *Batch) {
-	if cap(b.Data) <= maxPooled {
+// Put gives back a batch that was acknowledged. It is not used after that.
+func Put(b *Batch) {
+	if cap(b.Data) <= maxPooled && !b.shared {
 		pool.Put(b)
 	}
 }
@@ -99,7 +105,7 @@ func (q *Memory) Append(b *Batch) (dropped int) {
 		b.truncate(room)
 	}
 	if len(b.Ends) == 0 {
-		put(b)
+		Put(b)
 		return dropped
 	}
 	q.batches = append(q.batches, b)
@@ -126,14 +132,13 @@ func (q *Memory) Next(max int) []*Batch {
 	return append([]*Batch(nil), q.batches[first:q.given]...)
 }
 
-// Ack says that the n oldest batches are sent.
+// Ack says that the n oldest batches are sent, and gives them away.
 func (q *Memory) Ack(n int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for i, b := range q.batches[:n] {
 		q.messages -= len(b.Ends)
 		q.batches[i] = nil
-		put(b)
 	}
 	q.given -= n
 	if q.batches = q.batches[n:]; len(q.batches) == 0 {

@@ -8,7 +8,7 @@ import (
 
 // batch has a message for each text.
 func batch(wait bool, texts ...string) *Batch {
-	b := Get()
+	b := Get(0)
 	b.Wait = wait
 	for _, t := range texts {
 		b.Data = append(b.Data, t...)
@@ -139,7 +139,7 @@ func BenchmarkAppendNextAck(b *testing.B) {
 	line := make([]byte, 250)
 	b.ReportAllocs()
 	for b.Loop() {
-		batch := Get()
+		batch := Get(0)
 		for range 250 {
 			batch.Data = append(batch.Data, line...)
 			batch.Ends = append(batch.Ends, len(batch.Data))

@@ -126,7 +126,7 @@ func (c *chunk) add(r *record) {
 			return
 		}
 	}
-	b := Get()
+	b := Get(len(r.data))
 	b.Key = string(r.key)
 	r.appendTo(b)
 	c.entries = append(c.entries, &entry{Batch: b, first: r.first, size: recordHeader + int64(len(r.data)), written: true})

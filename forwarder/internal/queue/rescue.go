@@ -120,7 +120,7 @@ func salvage(b []byte) (batches []*Batch) {
 		}
 		var r record
 		if r.parseBody(b[recordHeader:end]) && r.count > 0 {
-			batch := Get()
+			batch := Get(0)
 			batch.Key = string(r.key)
 			r.appendTo(batch)
 			batches = append(batches, batch)
