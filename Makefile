@@ -66,8 +66,8 @@ $(RSYSLOG):
 	rm -rf .deps
 	mkdir -p .deps/packages $(@D)
 	fetch() {
-		needs=$$(apt-get -qq --simulate --no-install-recommends install rsyslog rsyslog-relp | awk '/^Inst/ { print $$2 }') &&
-			(cd .deps/packages && apt-get -qq -o APT::Sandbox::User=root download rsyslog rsyslog-relp $$needs)
+		needs=$$(apt-get -qq --simulate --no-install-recommends install rsyslog rsyslog-relp rsyslog-openssl | awk '/^Inst/ { print $$2 }') &&
+			(cd .deps/packages && apt-get -qq -o APT::Sandbox::User=root download rsyslog rsyslog-relp rsyslog-openssl $$needs)
 	}
 	fetch >/dev/null 2>&1 || { apt-get -qq update; fetch >/dev/null; }
 	for package in .deps/packages/*.deb; do dpkg --extract $$package .deps/rsyslog; done

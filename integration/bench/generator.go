@@ -1,19 +1,22 @@
 package main
 
 import (
+	"bytes"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"sync"
 	"time"
 )
 
 // dial opens the connections to the forwarder on a port, the silent ones too, and waits for it to listen.
-func dial(w workload, port int) (conns []net.Conn, err error) {
+func dial(w workload, config *tls.Config, port int) (conns []net.Conn, err error) {
 	address := fmt.Sprintf("127.0.0.1:%d", port)
 	deadline := time.Now().Add(20 * time.Second)
 	for len(conns) < w.conns+w.idle {
-		conn, err := net.Dial("tcp", address)
+		conn, err := dialOne(w, config, address, port)
 		if err != nil {
 			if time.Now().After(deadline) {
 				return conns, err
@@ -24,6 +27,24 @@ func dial(w workload, port int) (conns []net.Conn, err error) {
 		conns = append(conns, conn)
 	}
 	return conns, nil
+}
+
+func dialOne(w workload, config *tls.Config, address string, port int) (net.Conn, error) {
+	switch {
+	case w.tls:
+		return tls.Dial("tcp", address, config)
+	case w.udp && !listensUDP(port):
+		return nil, fmt.Errorf("nobody listens on UDP port %d", port)
+	case w.udp:
+		return net.Dial("udp", address)
+	}
+	return net.Dial("tcp", address)
+}
+
+// listensUDP tells whether a socket has the port, by proc_pid_net(5): local addresses there end in the port in hexadecimal.
+func listensUDP(port int) bool {
+	table, err := os.ReadFile("/proc/net/udp")
+	return err == nil && bytes.Contains(table, fmt.Appendf(nil, ":%04X 00000000:0000", port))
 }
 
 // send sends count messages on each connection.
@@ -82,14 +103,17 @@ func pace(w workload, all []model, conns []net.Conn, count int, start time.Time)
 		conn := i % len(conns)
 		begin := time.Duration(i) * burst
 		time.Sleep(time.Until(start.Add(begin + burst)))
-		buf = buf[:0]
-		for j := 0; j < each && sent[conn] < count; j++ {
+		n := min(each, count-sent[conn])
+		for j := range n {
 			due := begin + time.Duration(j)*burst/time.Duration(each)
 			buf = appendMessage(buf, all, conn, sent[conn], int(due/time.Microsecond))
 			sent[conn]++
-		}
-		if _, err := conns[conn].Write(buf); err != nil {
-			return err
+			if w.udp || j == n-1 { // each message is a datagram, or all are one write
+				if _, err := conns[conn].Write(buf); err != nil {
+					return err
+				}
+				buf = buf[:0]
+			}
 		}
 	}
 	return nil

@@ -1,4 +1,4 @@
-// Command bench measures the forwarder against its peers: Debian's syslog-ng, and a relay that only copies lines. It starts
+// Command bench measures the forwarder against its peers: Debian's syslog-ng and rsyslog, and a relay that only copies lines. It starts
 // each in turn, sends the messages of a workload through it on the loopback, and counts what was lost, doubled, reordered,
 // sent elsewhere or altered. It prints the medians of some rounds, and the ratios to the forwarder.
 //
@@ -15,12 +15,11 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
-	"time"
 )
 
 func main() {
-	if len(os.Args) == 4 && os.Args[1] == "relay" {
-		fail(relay(os.Args[2], os.Args[3]))
+	if len(os.Args) == 5 && os.Args[1] == "relay" {
+		fail(relay(os.Args[2], os.Args[3], os.Args[4]))
 	}
 	rounds := flag.Int("rounds", 3, "how often each peer has its turn")
 	messages := flag.Int("messages", 1_000_000, "messages of a run; fast peers send them four times")
@@ -41,7 +40,8 @@ func main() {
 		}
 		results, err := compare(workloads[i], peers, *rounds, *messages, *verbose)
 		fail(err)
-		print(os.Stdout, workloads[i], peers, results)
+		fmt.Printf("\n%s: %s\n\n", workloads[i].name, workloads[i].what)
+		tableOf(workloads[i], peers, results).write(os.Stdout)
 		for p, all := range results {
 			wrong = wrong || strings.HasPrefix(peers[p].name, "forwarder") && slices.ContainsFunc(all, func(r result) bool { return r.faults != faults{} })
 		}
@@ -79,71 +79,4 @@ func compare(w workload, peers []peer, rounds, messages int, verbose bool) ([][]
 		}
 	}
 	return results, nil
-}
-
-// A result is what one run gave.
-type result struct {
-	cpu    float64 // microseconds a message
-	rate   float64 // messages a second
-	rss    float64 // MiB at most
-	p50    float64 // milliseconds from when a message was due until it came, if the workload has a rate
-	p99    float64
-	others float64 // processors that neither the peer nor we used
-	faults faults
-}
-
-// patience is how long nothing may come before the rest counts as lost.
-const patience = 5 * time.Second
-
-// run takes messages through p once.
-func run(p peer, w workload, all []model, messages int) (result, error) {
-	if w.rate == 0 {
-		messages *= p.rounds
-	}
-	count := w.messages(messages)
-	s, err := newSink(w, all, count)
-	if err != nil {
-		return result{}, err
-	}
-	defer s.close()
-	dir, err := os.MkdirTemp("", "bench")
-	if err != nil {
-		return result{}, err
-	}
-	defer os.RemoveAll(dir)
-	proc, err := p.start(dir, w, s.ports())
-	if err != nil {
-		return result{}, err
-	}
-	defer proc.stop()
-	conns, err := dial(w, proc.port)
-	if err != nil {
-		proc.stop()
-		return result{}, fmt.Errorf("%w\n%s", err, proc.log.Bytes())
-	}
-	time.Sleep(200 * time.Millisecond) // until it has connected, and has nothing left to do
-	used, own, machine := cpuTime(proc.Process.Pid), cpuTime(os.Getpid())-cpuTime(proc.Process.Pid), machineTime()
-	s.start = time.Now()
-	if err := send(w, all, conns, count, s.start); err != nil {
-		return result{}, err
-	}
-	took := s.wait(patience)
-	used = cpuTime(proc.Process.Pid) - used
-	own = cpuTime(os.Getpid()) - cpuTime(proc.Process.Pid) - own
-	elapsed := time.Since(s.start)
-	r := result{
-		cpu:    float64(used.Microseconds()) / float64(count*w.conns),
-		rate:   float64(count*w.conns) / took.Seconds(),
-		rss:    float64(peakRSS(proc.Process.Pid)) / 1024,
-		others: max(0, (machineTime()-machine-used-own).Seconds()/elapsed.Seconds()),
-	}
-	for _, conn := range conns {
-		_ = conn.Close() // all was read
-	}
-	var latencies []int32
-	r.faults, latencies = s.result()
-	if n := len(latencies); n > 0 {
-		r.p50, r.p99 = float64(latencies[n/2])/1000, float64(latencies[n*99/100])/1000
-	}
-	return r, nil
 }

@@ -125,9 +125,12 @@ func newModel(w workload, random *rand.Rand, now time.Time) model {
 	if w.destinations > 1 {
 		m.to = route(priority, f.program, text[header:])
 	}
-	if w.counted {
+	switch {
+	case w.counted:
 		m.frame = append([]byte(strconv.Itoa(len(text))+" "), text...)
-	} else {
+	case w.udp:
+		m.frame = text
+	default:
 		m.frame = append(bytes.Clone(text), '\n')
 	}
 	return m

@@ -65,6 +65,40 @@ func machineTime() (total time.Duration) {
 	return total
 }
 
+// A meter tells what a process uses from its start on.
+type meter struct {
+	pid                int
+	start              time.Time
+	used, own, machine time.Duration
+}
+
+func (s *stage) meter() meter {
+	pid := s.proc.Process.Pid
+	used := cpuTime(pid)
+	return meter{pid, time.Now(), used, cpuTime(os.Getpid()) - used, machineTime()}
+}
+
+// stop gives the CPU time, and how many processors neither the process nor we used.
+func (m meter) stop() (used time.Duration, others float64) {
+	used = cpuTime(m.pid)
+	own := cpuTime(os.Getpid()) - used - m.own
+	used -= m.used
+	return used, max(0, (machineTime()-m.machine-used-own).Seconds()/time.Since(m.start).Seconds())
+}
+
+// settle waits until the process writes nothing more, and gives the time from the start until then.
+func (m meter) settle() time.Duration {
+	const idle, noise = 300 * time.Millisecond, 64 << 10 // it may log, and look for its destination
+	last, bytes := time.Since(m.start), written(m.pid)
+	for time.Since(m.start)-last < idle {
+		time.Sleep(5 * time.Millisecond)
+		if n := written(m.pid); n > bytes+noise {
+			last, bytes = time.Since(m.start), n
+		}
+	}
+	return last
+}
+
 // peakRSS is the most memory that a process and its descendants have held, in KiB.
 func peakRSS(pid int) (total int) {
 	for _, p := range descendants(pid) {
@@ -72,6 +106,20 @@ func peakRSS(pid int) (total int) {
 		for line := range strings.Lines(string(status)) {
 			if value, ok := strings.CutPrefix(line, "VmHWM:"); ok {
 				n, _ := strconv.Atoi(strings.Fields(value)[0]) // the kernel wrote it
+				total += n
+			}
+		}
+	}
+	return total
+}
+
+// written is how many bytes a process and its descendants have given to write calls.
+func written(pid int) (total int) {
+	for _, p := range descendants(pid) {
+		io, _ := os.ReadFile(fmt.Sprintf("/proc/%d/io", p)) // nothing: it has ended
+		for line := range strings.Lines(string(io)) {
+			if value, ok := strings.CutPrefix(line, "wchar: "); ok {
+				n, _ := strconv.Atoi(strings.TrimSpace(value)) // the kernel wrote it
 				total += n
 			}
 		}

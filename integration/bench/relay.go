@@ -7,14 +7,17 @@ import (
 	"sync"
 )
 
-// relay is the least that a forwarder of lines can do in Go: it accepts connections on a port, and copies what comes line by
+// relay is the least that a forwarder of lines can do in Go: it takes messages on a port of a network, and copies them line by
 // line into a buffer that it writes to a single connection. It does not return without an error.
-func relay(from, to string) error {
-	l, err := net.Listen("tcp", "127.0.0.1:"+from)
+func relay(network, from, to string) error {
+	out, err := net.Dial("tcp", "127.0.0.1:"+to)
 	if err != nil {
 		return err
 	}
-	out, err := net.Dial("tcp", "127.0.0.1:"+to)
+	if network == "udp" {
+		return relayUDP("127.0.0.1:"+from, out)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:"+from)
 	if err != nil {
 		return err
 	}
@@ -60,6 +63,50 @@ func relayLines(conn net.Conn, write func([]byte) error) {
 		}
 		if err != nil {
 			return
+		}
+	}
+}
+
+// relayUDP makes a line of each datagram. What comes while a write lasts is the next write.
+func relayUDP(from string, out net.Conn) error {
+	address, err := net.ResolveUDPAddr("udp", from)
+	if err != nil {
+		return err
+	}
+	conn, err := net.ListenUDP("udp", address)
+	if err != nil {
+		return err
+	}
+	if err := conn.SetReadBuffer(4 << 20); err != nil {
+		return err
+	}
+	var mu sync.Mutex // guards pending
+	var pending []byte
+	came := make(chan struct{}, 1)
+	go func() {
+		var lines []byte
+		for range came {
+			mu.Lock()
+			lines, pending = pending, lines[:0]
+			mu.Unlock()
+			if _, err := out.Write(lines); err != nil {
+				fmt.Println(err)
+				return
+			}
+		}
+	}()
+	in := make([]byte, 64<<10)
+	for {
+		n, _, err := conn.ReadFromUDPAddrPort(in)
+		if err != nil {
+			return err
+		}
+		mu.Lock()
+		pending = append(append(pending, in[:n]...), '\n')
+		mu.Unlock()
+		select {
+		case came <- struct{}{}:
+		default:
 		}
 	}
 }

@@ -2,7 +2,8 @@ package main
 
 import (
 	"bytes"
-	"errors"
+	"crypto/tls"
+	"fmt"
 	"io"
 	"math/bits"
 	"net"
@@ -20,12 +21,15 @@ type faults struct{ lost, doubled, reordered, misrouted, altered int }
 type sink struct {
 	workload  workload
 	models    []model
+	tls       *tls.Config
+	ports     []int // of the destinations
 	start     time.Time
 	listeners []net.Listener
 	outs      []*output
 	missing   atomic.Int64 // messages that are still to come
 	done      chan struct{}
-	last      atomic.Int64 // when something came, in nanoseconds since start
+	first     atomic.Int64 // when something came first, in nanoseconds since start
+	last      atomic.Int64 // when something came last
 }
 
 // An output is what came to one destination.
@@ -42,48 +46,51 @@ type arrivals struct {
 	last int
 }
 
-// newSink listens for what the connections of w will send, each of them count messages.
-func newSink(w workload, all []model, count int) (*sink, error) {
-	s := &sink{workload: w, models: all, done: make(chan struct{})}
-	for range w.destinations {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, errors.Join(err, s.close())
-		}
+// newSink awaits what the connections of w will send, each of them count messages.
+func newSink(w workload, all []model, config *tls.Config, count int) (*sink, error) {
+	ports, err := freePorts(w.destinations)
+	if err != nil {
+		return nil, err
+	}
+	s := &sink{workload: w, models: all, tls: config, ports: ports, done: make(chan struct{})}
+	for range ports {
 		out := &output{conns: make([]arrivals, w.conns)}
 		for i := range out.conns {
 			out.conns[i] = arrivals{seen: make([]uint64, count/64+1), last: -1}
 		}
-		s.listeners, s.outs = append(s.listeners, l), append(s.outs, out)
+		s.outs = append(s.outs, out)
 	}
 	for conn := range w.conns {
 		for i := range count {
 			s.missing.Add(int64(bits.OnesCount8(all[modelAt(conn, i)].to)))
 		}
 	}
-	for i, l := range s.listeners {
+	return s, nil
+}
+
+// listen accepts connections from now on.
+func (s *sink) listen() error {
+	for i, port := range s.ports {
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		if err != nil {
+			return err
+		}
+		if s.workload.tls {
+			l = tls.NewListener(l, s.tls)
+		}
+		s.listeners = append(s.listeners, l)
 		go s.accept(l, i)
 	}
-	return s, nil
+	return nil
 }
 
 // modelAt is the model of a connection's message.
 func modelAt(conn, number int) int { return (number + 257*conn) % models }
 
-func (s *sink) close() error {
-	var errs []error
+func (s *sink) close() {
 	for _, l := range s.listeners {
-		errs = append(errs, l.Close())
+		_ = l.Close() // accept sees it
 	}
-	return errors.Join(errs...)
-}
-
-// ports are those of the destinations.
-func (s *sink) ports() (ports []int) {
-	for _, l := range s.listeners {
-		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
-	}
-	return ports
 }
 
 func (s *sink) accept(l net.Listener, destination int) {
@@ -127,6 +134,7 @@ func (s *sink) take(destination int, b []byte) (used int) {
 		used += n
 		came += s.count(out, destination, text, now)
 	}
+	s.first.CompareAndSwap(0, int64(now))
 	s.last.Store(int64(now))
 	if came > 0 && s.missing.Add(int64(-came)) == 0 {
 		close(s.done)
@@ -177,7 +185,7 @@ func (s *sink) count(out *output, destination int, text []byte, now time.Duratio
 		out.faults.reordered++
 	}
 	from.last = m.number
-	if s.workload.rate > 0 {
+	if s.workload.rate > 0 && !s.workload.udp {
 		out.latencies = append(out.latencies, int32(int(now/time.Microsecond)-m.due))
 	}
 	return 1

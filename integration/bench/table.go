@@ -4,41 +4,129 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"text/tabwriter"
+	"strconv"
+	"strings"
+	"unicode/utf8"
 )
 
-// print writes the medians of a workload, and how the peers compare to the first forwarder.
-func print(out io.Writer, w workload, peers []peer, results [][]result) {
-	fmt.Fprintf(out, "\n%s: %s\n", w.name, w.what)
-	base := slices.IndexFunc(peers, func(p peer) bool { return p.name == "forwarder" })
-	t := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprint(t, "\tCPU µs/msg\tmsg/s\tpeak RSS MiB\t")
-	if w.rate > 0 {
-		fmt.Fprint(t, "p50 ms\tp99 ms\t")
+// A column of a table of results.
+type column struct {
+	title  string
+	of     func(result) float64
+	format func(float64) string
+}
+
+// digitsAfter formats with n digits after the point.
+func digitsAfter(n int) func(float64) string {
+	return func(v float64) string { return strconv.FormatFloat(v, 'f', n, 64) }
+}
+
+// thousands formats a number of messages.
+func thousands(v float64) string {
+	return strconv.FormatFloat(v/1000, 'f', 0, 64) + "k"
+}
+
+var (
+	cpu  = column{"CPU µs/msg", func(r result) float64 { return r.cpu }, digitsAfter(2)}
+	rate = column{"msg/s", func(r result) float64 { return r.rate }, thousands}
+	rss  = column{"peak RSS MiB", func(r result) float64 { return r.rss }, digitsAfter(0)}
+)
+
+// columnsOf are those that say something about w.
+func columnsOf(w workload) []column {
+	columns := []column{cpu, rate, rss}
+	switch {
+	case w.rate > 0:
+		columns = append(columns,
+			column{"p50 ms", func(r result) float64 { return r.p50 }, digitsAfter(2)},
+			column{"p99 ms", func(r result) float64 { return r.p99 }, digitsAfter(2)},
+			column{"p99.9 ms", func(r result) float64 { return r.p999 }, digitsAfter(1)})
+	case w.disk:
+		columns = append(columns,
+			column{"in msg/s", func(r result) float64 { return r.in }, thousands},
+			column{"out msg/s", func(r result) float64 { return r.out }, thousands},
+			column{"written : received", func(r result) float64 { return r.disk }, digitsAfter(2)})
 	}
-	fmt.Fprint(t, "lost\tdoubled\treordered\tmisrouted\taltered\tothers' CPU\tCPU : forwarder\tmsg/s : forwarder\t\n")
+	return columns
+}
+
+// tableOf has the medians of a workload, and how the peers compare to the first forwarder.
+func tableOf(w workload, peers []peer, results [][]result) table {
+	columns := columnsOf(w)
+	t := table{{""}}
+	for _, c := range columns {
+		t[0] = append(t[0], c.title)
+	}
+	t[0] = append(t[0], "others' CPU", "faults", "CPU : forwarder", "msg/s : forwarder")
+	base := slices.IndexFunc(peers, func(p peer) bool { return p.name == "forwarder" })
 	for i, p := range peers {
 		all := results[i]
 		if len(all) == 0 {
 			continue
 		}
-		fmt.Fprintf(t, "%s\t%.3f\t%.0fk\t%.1f\t", p.name, median(all, cpu), median(all, rate)/1000, median(all, func(r result) float64 { return r.rss }))
-		if w.rate > 0 {
-			fmt.Fprintf(t, "%.2f\t%.2f\t", median(all, func(r result) float64 { return r.p50 }), median(all, func(r result) float64 { return r.p99 }))
+		row := []string{p.name}
+		for _, c := range columns {
+			row = append(row, c.format(median(all, c.of)))
 		}
-		f := sum(all)
-		fmt.Fprintf(t, "%d\t%d\t%d\t%d\t%d\t%.0f %%\t", f.lost, f.doubled, f.reordered, f.misrouted, f.altered,
-			100*median(all, func(r result) float64 { return r.others }))
+		row = append(row, digitsAfter(2)(median(all, func(r result) float64 { return r.others })), sum(all).String())
 		if base >= 0 {
-			fmt.Fprintf(t, "%.2f\t%.2f\t", ratio(all, results[base], cpu), ratio(all, results[base], rate))
+			row = append(row, digitsAfter(2)(ratio(all, results[base], cpu.of)), digitsAfter(2)(ratio(all, results[base], rate.of)))
 		}
-		fmt.Fprintln(t)
+		t = append(t, row)
 	}
-	_ = t.Flush() // out is a terminal or a file, and says itself what is wrong
+	return t
 }
 
-func cpu(r result) float64  { return r.cpu }
-func rate(r result) float64 { return r.rate }
+// String names the faults there were.
+func (f faults) String() string {
+	var found []string
+	for _, kind := range []struct {
+		name string
+		n    int
+	}{{"lost", f.lost}, {"doubled", f.doubled}, {"reordered", f.reordered}, {"misrouted", f.misrouted}, {"altered", f.altered}} {
+		if kind.n > 0 {
+			found = append(found, fmt.Sprint(kind.n, " ", kind.name))
+		}
+	}
+	if found == nil {
+		return "none"
+	}
+	return strings.Join(found, ", ")
+}
+
+// A table has a row of titles, then the others.
+type table [][]string
+
+// write writes t as Markdown, padded so that it is legible as it is.
+func (t table) write(out io.Writer) {
+	widths := make([]int, len(t[0]))
+	for _, row := range t {
+		for i, cell := range row {
+			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
+		}
+	}
+	for r, row := range t {
+		for i, cell := range row {
+			pad := strings.Repeat(" ", widths[i]-utf8.RuneCountInString(cell))
+			if i == 0 {
+				fmt.Fprint(out, "| ", cell, pad)
+			} else {
+				fmt.Fprint(out, " | ", pad, cell)
+			}
+		}
+		fmt.Fprintln(out, " |")
+		if r == 0 {
+			for i, w := range widths {
+				if i == 0 {
+					fmt.Fprint(out, "| ", strings.Repeat("-", w))
+				} else {
+					fmt.Fprint(out, " | ", strings.Repeat("-", w-1), ":")
+				}
+			}
+			fmt.Fprintln(out, " |")
+		}
+	}
+}
 
 func median(all []result, of func(result) float64) float64 {
 	values := make([]float64, len(all))
