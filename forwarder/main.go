@@ -29,6 +29,8 @@ const defaultConfig = "/etc/forwarder/forwarder.toml"
 
 var configFlag = &cli.StringFlag{Name: "config", Aliases: []string{"c"}, Usage: "read the configuration from `FILE`", Value: defaultConfig}
 
+var watchFlag = &cli.BoolFlag{Name: "watch", Usage: "show it again each second, with the rates since"}
+
 var sourceFlag = &cli.StringFlag{Name: "source", Usage: "take it for a message of the source `NAME`; without it, of the first one"}
 
 func newApp() *cli.App {
@@ -37,7 +39,7 @@ func newApp() *cli.App {
 		Usage: "route log messages as syslog-ng does, with failover that loses none",
 		Commands: []*cli.Command{
 			{Name: "run", Usage: "run in the foreground; SIGTERM drains and stops, SIGHUP reloads, SIGUSR1 opens files anew", Flags: []cli.Flag{configFlag}, Action: runDaemon},
-			{Name: "status", Usage: "tell what a forwarder that runs has received, sent, dropped, and what waits", Flags: []cli.Flag{socketFlag, cli.OutputFlag("table", "json")}, Action: status},
+			{Name: "status", Usage: "show what a forwarder that runs receives and sends, by which servers, and what waits", Flags: []cli.Flag{socketFlag, cli.OutputFlag("table", "wide", "json"), watchFlag}, Action: status},
 			{Name: "reload", Usage: "make it load its configuration again; the exit code tells whether it does", Flags: []cli.Flag{socketFlag}, Action: ask("POST", "/v1/reload")},
 			{Name: "reopen", Usage: "make it open its files anew", Flags: []cli.Flag{socketFlag}, Action: ask("POST", "/v1/reopen")},
 			{Name: "health", Usage: "tell by the exit code whether it works", Flags: []cli.Flag{socketFlag}, Action: ask("GET", "/v1/health")},
@@ -79,6 +81,7 @@ func runDaemon(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	d.Version = cli.Version()
 	return d.Run(ctx)
 }
 

@@ -5,12 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"os"
-	"strings"
 	"time"
-
-	"golang.org/x/term"
 
 	"kad/pkg/cli"
 	"kad/pkg/keepalived"
@@ -25,7 +20,7 @@ const (
 // watch prints the view whenever it changes, until ctx ends: at a signal on changed, and
 // at least each watchMost. On a terminal each view overwrites the one before.
 func watch(ctx context.Context, app *cli.App, opt options, look func(context.Context) (view, error), changed <-chan struct{}) error {
-	screen := newScreen(app.Writer)
+	screen := cli.NewScreen(app.Writer)
 	for {
 		started := time.Now()
 		text, err := render(ctx, app.Name, opt, look)
@@ -33,7 +28,7 @@ func watch(ctx context.Context, app *cli.App, opt options, look func(context.Con
 			return nil
 		}
 		if err == nil {
-			err = screen.show(text)
+			err = screen.Show(text)
 		}
 		if err != nil {
 			return err
@@ -100,33 +95,4 @@ func render(ctx context.Context, name string, opt options, look func(context.Con
 		fmt.Fprintf(&b, "%s: %v\n", name, err)
 	}
 	return b.String(), nil
-}
-
-// screen writes texts that differ from the one before.
-type screen struct {
-	w        io.Writer
-	terminal bool
-	last     string
-}
-
-func newScreen(w io.Writer) *screen {
-	f, ok := w.(*os.File)
-	return &screen{w: w, terminal: ok && term.IsTerminal(int(f.Fd()))}
-}
-
-func (s *screen) show(text string) error {
-	if text == s.last {
-		return nil
-	}
-	gap := ""
-	if s.last != "" {
-		gap = "\n"
-	}
-	s.last = text
-	if s.terminal {
-		// Home, each line cleared to its end, the rest of the screen cleared.
-		text, gap = strings.ReplaceAll(text, "\n", "\x1b[K\n")+"\x1b[J", "\x1b[H\x1b[2J"
-	}
-	_, err := io.WriteString(s.w, gap+text)
-	return err
 }

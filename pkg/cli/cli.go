@@ -58,7 +58,7 @@ func run(ctx context.Context, app *App, args []string) error {
 	case c.Bool("help"):
 		return write(app, help(p.path))
 	case c.Bool("version"):
-		return write(app, app.Name+" "+build()+"\n")
+		return write(app, app.Name+" "+Version()+"\n")
 	default:
 		if err := p.check(); err != nil {
 			return err
@@ -90,8 +90,8 @@ func root(app *App) *Command {
 // version is set by the linker: -X kad/pkg/cli.version=1.2.3
 var version = "devel"
 
-// build returns the version, and the commit when the Go tool has recorded it.
-func build() string {
+// Version is that of the tool, and the commit when the Go tool has recorded it.
+func Version() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return version

@@ -261,6 +261,7 @@ func (b *builder) source(path, name string, t table, inline bool) {
 		d := make(&b.config.Globals)
 		b.fill(at, t, d, "driver", "steps")
 		b.failed(at, d.Init())
+		d.Settings().Driver, _ = t["driver"].(string)
 		b.config.Texts[SourceText(name, len(s.Drivers))] = b.text(t)
 		s.Drivers = append(s.Drivers, d)
 		var steps []logpath.Element
@@ -340,6 +341,7 @@ func (b *builder) destinationElements(path, name string, t table) (elements []lo
 		}
 		d := make(&b.config.Globals)
 		b.fill(at, t, d, "driver", "steps", "throttle")
+		d.Settings().Driver, _ = t["driver"].(string)
 		b.failed(at, d.Init())
 		if d.Settings().DiskBuffer != nil && strings.HasPrefix(name, anonymous) {
 			b.Errorf(join(at, "disk_buffer"), "a disk buffer is found again by the name of its destination, and this one has none")

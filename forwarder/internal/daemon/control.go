@@ -6,8 +6,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"slices"
-	"strings"
 	"sync"
 
 	"kad/forwarder/internal/control"
@@ -77,29 +75,3 @@ func (e engine) Reload() (err error) {
 
 // Reopen opens files anew.
 func (e engine) Reopen() { e.do(e.reopen) }
-
-// Status are the counters, by name.
-func (e engine) Status() (s stats.Snapshot) {
-	e.do(func() { s = e.snapshot() })
-	return s
-}
-
-func (d *Daemon) snapshot() (s stats.Snapshot) {
-	for _, r := range d.sources {
-		s.Sources = append(s.Sources, stats.Source{Name: r.name, Driver: r.driver, Received: r.input.Received()})
-	}
-	for _, dest := range d.destinations {
-		routed, dropped, sent, waiting := dest.Counts()
-		s.Destinations = append(s.Destinations, stats.Destination{
-			Name: dest.Name, Routed: routed, Sent: sent, Dropped: dropped, Queued: waiting, IsOnDisk: dest.IsKept(),
-		})
-	}
-	slices.SortFunc(s.Sources, func(a, b stats.Source) int {
-		if c := strings.Compare(a.Name, b.Name); c != 0 {
-			return c
-		}
-		return a.Driver - b.Driver
-	})
-	slices.SortFunc(s.Destinations, func(a, b stats.Destination) int { return strings.Compare(a.Name, b.Name) })
-	return s
-}

@@ -16,12 +16,15 @@ import (
 	"kad/forwarder/internal/config"
 	"kad/forwarder/internal/destination"
 	"kad/forwarder/internal/source"
+	"kad/forwarder/internal/stats"
 
 	systemd "github.com/coreos/go-systemd/v22/daemon"
 )
 
 // A Daemon is a configuration at work.
 type Daemon struct {
+	Version string // of the program
+
 	load   func() (*config.Config, error)
 	log    *handler
 	logger *slog.Logger
@@ -30,6 +33,9 @@ type Daemon struct {
 	*generation
 	ending sync.WaitGroup // destinations that an earlier configuration had
 	doors  []door
+	loads  stats.Configuration
+
+	started time.Time
 
 	requests chan func() // of other goroutines
 	stopping chan struct{}
@@ -73,6 +79,8 @@ func New(load func() (*config.Config, error), stderr io.Writer) (*Daemon, error)
 	}
 	d.generation = next.generation
 	d.log.internal.Store(&next.internal)
+	d.started = time.Now()
+	d.loads.Loaded = d.started
 	return d, d.openDoors()
 }
 

@@ -3,11 +3,13 @@ package daemon
 import (
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"kad/forwarder/internal/config"
 	"kad/forwarder/internal/logpath"
 	"kad/forwarder/internal/source"
+	"kad/forwarder/internal/stats"
 
 	"github.com/coreos/go-systemd/v22/activation"
 	systemd "github.com/coreos/go-systemd/v22/daemon"
@@ -80,8 +82,19 @@ func (d *Daemon) buildDestinations(next *candidate) (err error) {
 		next.destinations[name] = &sending{Destination: dest}
 	}
 	next.config.Graph.Kept = kept
+	d.keepCounters(next.config.Graph)
 	next.program = logpath.Compile(next.config.Graph)
 	return err
+}
+
+// keepCounters makes statements go on counting that had the same name in the configuration that runs.
+func (d *Daemon) keepCounters(g *logpath.Graph) {
+	if d.config == nil {
+		return
+	}
+	counters := map[string]*atomic.Uint64{}
+	d.config.Graph.Each(func(name string, s *logpath.Statement) { counters[name] = s.Matched })
+	g.Each(func(name string, s *logpath.Statement) { s.Matched = counters[name] })
 }
 
 func (d *Daemon) buildSources(next *candidate, sockets *source.Sockets) (err error) {
@@ -128,9 +141,12 @@ func (d *Daemon) reload() error {
 	}
 	if err != nil {
 		d.logger.Error("configuration is not loaded, the one before goes on", "error", err)
+		d.loads.Failed++
+		d.loads.Error = err.Error()
 		return err
 	}
 	d.change(next)
+	d.loads = stats.Configuration{Loaded: time.Now(), Reloads: d.loads.Reloads + 1, Failed: d.loads.Failed}
 	d.logger.Info("configuration is loaded")
 	return nil
 }

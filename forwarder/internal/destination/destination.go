@@ -64,6 +64,8 @@ type Common struct {
 
 	Failover *Failover `toml:"failover"` // for connections only
 
+	Driver string // its name
+
 	noMultiLine, syslogProtocol, canFailOver bool
 }
 
@@ -117,6 +119,7 @@ type Destination struct {
 	sender *sender // of connections; nil: the driver's Conn is used
 
 	received, dropped, sent atomic.Uint64
+	failure                 atomic.Pointer[string] // of the driver's Conn; nil: it works
 }
 
 // New makes a destination of a driver whose Init was called. It starts nothing.
@@ -153,6 +156,29 @@ func (d *Destination) String() string { return "destination " + d.Name }
 // Counts are the messages that were routed to it, those that were dropped, sent, and that wait.
 func (d *Destination) Counts() (received, dropped, sent uint64, waiting int) {
 	return d.received.Load(), d.dropped.Load(), d.sent.Load(), d.queue.Len()
+}
+
+// Driver is the name of the driver.
+func (d *Destination) Driver() string { return d.driver.Settings().Driver }
+
+// Queue is what the queue holds and what went through it.
+func (d *Destination) Queue() queue.Stat { return d.queue.Stat() }
+
+// Failure is why nothing is sent at the moment, empty if it is. A destination with servers has a Status instead.
+func (d *Destination) Failure() string {
+	if text := d.failure.Load(); text != nil {
+		return *text
+	}
+	return ""
+}
+
+// Answer returns when the goroutine that sends has taken notice, or with an error when ctx ends before that. One that waits
+// in a driver's Write waits for somebody else, and is not asked.
+func (d *Destination) Answer(ctx context.Context) error {
+	if d.sender == nil {
+		return nil
+	}
+	return d.command(ctx, func(*sender) error { return nil })
 }
 
 // Reopen makes the destination open its files anew.
@@ -197,6 +223,7 @@ func (d *Destination) send(ctx context.Context) error {
 		if err == nil {
 			if last != nil {
 				d.logger.Info("destination works again")
+				d.failure.Store(nil)
 			}
 			last = nil
 			d.acknowledge(batches)
@@ -232,6 +259,8 @@ func (d *Destination) failed(ctx context.Context, conn Conn, err error, last *er
 		d.logger.Warn("destination failed, it is tried again", "error", err, "time_reopen", time.Duration(d.driver.Settings().TimeReopen))
 	}
 	*last = err
+	text := err.Error()
+	d.failure.Store(&text)
 	select {
 	case <-ctx.Done():
 	case <-time.After(time.Duration(d.driver.Settings().TimeReopen)):
@@ -268,6 +297,9 @@ func (b *batch) Add(m *logmsg.Message, wait bool) {
 	} else if q == nil {
 		q = queue.Get(b.size)
 		b.current = q
+	}
+	if len(q.Ends) == 0 {
+		q.Received = time.Unix(m.Received.Sec, int64(m.Received.Usec)*1000)
 	}
 	q.Wait = q.Wait || wait
 	q.Data = b.format.Append(q.Data, m, &b.context)

@@ -1,9 +1,12 @@
 package logpath
 
+import "sync/atomic"
+
 // A Program is a compiled Graph. It does not change and is for all goroutines.
 type Program struct {
 	nodes   []node
 	sinks   []Sink
+	matched []*atomic.Uint64 // by the counters of branches
 	entries map[string][]int32
 }
 
@@ -39,6 +42,7 @@ type branch struct {
 	first     int32
 	flags     Flags
 	statement *Statement
+	counter   int32
 }
 
 type compiler struct {
@@ -91,7 +95,12 @@ func (c *compiler) add(n node) int32 {
 
 func (c *compiler) branch(s *Statement, next int32, wait bool) branch {
 	wait = wait || s.Flags&FlowControl != 0
-	return branch{first: c.chain(s.Elements, next, wait), flags: s.Flags, statement: s}
+	if s.Matched == nil {
+		s.Matched = new(atomic.Uint64)
+	}
+	c.matched = append(c.matched, s.Matched)
+	counter := int32(len(c.matched) - 1)
+	return branch{first: c.chain(s.Elements, next, wait), flags: s.Flags, statement: s, counter: counter}
 }
 
 // chain compiles elements that next follows, from the last to the first, and returns where the first is.

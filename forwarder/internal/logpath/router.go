@@ -1,6 +1,10 @@
 package logpath
 
-import "kad/forwarder/internal/logmsg"
+import (
+	"sync/atomic"
+
+	"kad/forwarder/internal/logmsg"
+)
 
 // A Router runs a program for one goroutine.
 type Router struct {
@@ -15,6 +19,10 @@ type Router struct {
 	touched []int32 // batches that hold messages
 	waiting []int32 // those of them that wait for a full destination
 	state   []uint8 // of each batch: in touched, in waiting
+
+	matched []uint64 // by counters, since the last flush
+	counted []int32  // counters that are not zero
+	waitsAt atomic.Int32
 }
 
 // A frame is a branch on its way.
@@ -31,7 +39,9 @@ const (
 
 // NewRouter makes a router.
 func (p *Program) NewRouter() *Router {
-	return &Router{program: p, batches: make([]Batch, len(p.sinks)), state: make([]uint8, len(p.sinks))}
+	return &Router{
+		program: p, batches: make([]Batch, len(p.sinks)), state: make([]uint8, len(p.sinks)), matched: make([]uint64, len(p.matched)),
+	}
 }
 
 // Route takes m, which entered at entry, through all paths.
@@ -48,11 +58,32 @@ func (r *Router) Flush() {
 			r.state[i] = 0
 		}
 	}
+	for _, i := range r.counted {
+		r.program.matched[i].Add(r.matched[i])
+		r.matched[i] = 0
+	}
+	r.counted = r.counted[:0]
 	for _, i := range r.waiting {
+		r.waitsAt.Store(i + 1)
 		r.batches[i].Flush()
+		r.waitsAt.Store(0)
 		r.state[i] = 0
 	}
 	r.touched, r.waiting = r.touched[:0], r.waiting[:0]
+}
+
+// Waits returns the sink for whose room the goroutine of the router may be waiting, nil if it is not. Any goroutine may ask.
+func (r *Router) Waits() Sink {
+	if i := r.waitsAt.Load(); i > 0 {
+		return r.program.sinks[i-1]
+	}
+	return nil
+}
+
+func (r *Router) count(counter int32) {
+	if r.matched[counter]++; r.matched[counter] == 1 {
+		r.counted = append(r.counted, counter)
+	}
 }
 
 func (r *Router) send(n *node, m *logmsg.Message) {
@@ -157,6 +188,7 @@ func (r *Router) round(n *node, m *logmsg.Message, current int32, fallback Flags
 		}
 		if ok {
 			matched = true
+			r.count(b.counter)
 			if b.flags&Final != 0 {
 				break
 			}

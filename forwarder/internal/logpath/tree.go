@@ -13,7 +13,11 @@
 // A branch that changes a message changes a copy of its own; its siblings and later paths have it as it was.
 package logpath
 
-import "kad/forwarder/internal/logmsg"
+import (
+	"sync/atomic"
+
+	"kad/forwarder/internal/logmsg"
+)
 
 // A Step works on a message: a filter, a parser or a rewrite.
 type Step interface {
@@ -56,6 +60,8 @@ type Statement struct {
 	Sources  []string // of a top-level statement, as often as they are written
 	Elements []Element
 	Flags    Flags
+	// Matched counts the messages that it processed. Compile makes one where there is none.
+	Matched *atomic.Uint64
 }
 
 // An Element is a part of a statement: *Work, *Send, *If, *Junction or *Tee.
@@ -119,4 +125,19 @@ type Graph struct {
 	UnmatchedEmbeddedRefuses bool
 	// Kept has the sinks in whose place others are used: those that ran before, when their configuration is the same.
 	Kept map[Sink]Sink
+}
+
+// Each calls f for each statement, in the order of the file, with its name behind those of the statements that it is
+// embedded in: "mail", "mail.never".
+func (g *Graph) Each(f func(name string, s *Statement)) { each("", g.Paths, f) }
+
+func each(prefix string, list []*Statement, f func(name string, s *Statement)) {
+	for _, s := range list {
+		f(prefix+s.Name, s)
+		for _, e := range s.Elements {
+			if j, ok := e.(*Junction); ok && j.Embedded {
+				each(prefix+s.Name+".", j.Branches, f)
+			}
+		}
+	}
 }

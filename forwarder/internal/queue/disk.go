@@ -107,6 +107,7 @@ type Disk struct {
 	stopped  bool
 	closed   bool
 	failing  map[string]string // what the disk does not do, and why, as it was logged
+	meter    meter
 
 	acknowledged int64       // bytes since the position was saved, as records
 	saver        *time.Timer // saves it; nil: nothing to save
@@ -151,7 +152,7 @@ type group struct {
 // Open opens the queue of a destination, and makes it if there is none. What it has is counted, not read: damage in it is
 // found when Next comes to it.
 func Open(name string, o *Options, logger *slog.Logger) (*Disk, error) {
-	q := &Disk{options: *o, logger: logger.With("queue", name), group: &group{}, failing: map[string]string{}}
+	q := &Disk{options: *o, logger: logger.With("queue", name), group: &group{}, failing: map[string]string{}, meter: newMeter()}
 	q.notEmpty.L, q.changed.L = &q.mu, &q.mu
 	q.options.name, q.options.dir = name, Path(o.Dir, name)
 	if q.options.open == nil {
@@ -309,6 +310,7 @@ func (q *Disk) push(e *entry) {
 	q.tail = append(q.tail, e)
 	q.pending += e.size
 	q.messages += len(e.Ends)
+	q.meter.batches.Observe(float64(len(e.Ends)), 1)
 }
 
 // admit makes room for a batch, or waits for it. It tells how many old messages it dropped, and whether there is room.
@@ -328,7 +330,7 @@ func (q *Disk) admit(e *entry, wait bool) (dropped int, ok bool) {
 		case q.options.WhenFull == "drop_oldest" && len(q.segments) > 1:
 			dropped += q.dropOldest()
 		case wait:
-			q.changed.Wait()
+			q.meter.wait(&q.changed)
 		default:
 			return dropped, false
 		}
@@ -629,8 +631,10 @@ func (q *Disk) give(max int) (batches []*Batch) {
 
 // Ack says that the n oldest batches are sent, and gives them away.
 func (q *Disk) Ack(n int) {
+	now := time.Now()
 	q.mu.Lock()
 	for i, e := range q.front[:n] {
+		q.meter.acknowledged(e.Batch, now)
 		e.given.shared = !e.written && q.writing
 		if !e.written {
 			q.settle(e)

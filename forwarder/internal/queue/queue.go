@@ -1,6 +1,9 @@
 package queue
 
-import "sync"
+import (
+	"sync"
+	"time"
+)
 
 // A Batch is formatted messages, one after the other.
 type Batch struct {
@@ -9,11 +12,16 @@ type Batch struct {
 	Ends []int // of each message in Data
 	Wait bool  // flow control: the queue makes room instead of dropping
 
+	Received time.Time // when the first of the messages was; zero: it is not known
+
+	size   int  // of Data as it was appended: a driver may change it
 	shared bool // the memory is read by somebody else still: it is not used again
 }
 
 // Reset empties the batch and keeps its memory.
-func (b *Batch) Reset() { b.Data, b.Ends, b.Wait = b.Data[:0], b.Ends[:0], false }
+func (b *Batch) Reset() {
+	b.Data, b.Ends, b.Wait, b.Received = b.Data[:0], b.Ends[:0], false, time.Time{}
+}
 
 // truncate leaves the first n messages.
 func (b *Batch) truncate(n int) {
@@ -38,6 +46,8 @@ type Queue interface {
 	Rewind()
 	// Len counts the messages that are not acknowledged.
 	Len() int
+	// Stat is what the queue holds and what went through it.
+	Stat() Stat
 	// Drain says that nothing is appended any more.
 	Drain()
 	// Stop ends all waiting.
@@ -56,13 +66,15 @@ type Memory struct {
 	batches  []*Batch
 	given    int // of batches: what Next gave
 	messages int // in batches
+	bytes    int64
+	meter    meter
 	drained  bool
 	stopped  bool
 }
 
 // New makes a queue for a number of messages.
 func New(capacity int) *Memory {
-	q := &Memory{capacity: capacity}
+	q := &Memory{capacity: capacity, meter: newMeter()}
 	q.notEmpty.L, q.notFull.L = &q.mu, &q.mu
 	return q
 }
@@ -95,7 +107,7 @@ func (q *Memory) Append(b *Batch) (dropped int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for b.Wait && q.messages >= q.capacity && !q.stopped {
-		q.notFull.Wait()
+		q.meter.wait(&q.notFull)
 	}
 	if q.stopped {
 		return len(b.Ends)
@@ -110,6 +122,9 @@ func (q *Memory) Append(b *Batch) (dropped int) {
 	}
 	q.batches = append(q.batches, b)
 	q.messages += len(b.Ends)
+	b.size = len(b.Data)
+	q.bytes += int64(b.size)
+	q.meter.batches.Observe(float64(len(b.Ends)), 1)
 	q.notEmpty.Signal()
 	return dropped
 }
@@ -136,8 +151,11 @@ func (q *Memory) Next(max int) []*Batch {
 func (q *Memory) Ack(n int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	now := time.Now()
 	for i, b := range q.batches[:n] {
 		q.messages -= len(b.Ends)
+		q.bytes -= int64(b.size)
+		q.meter.acknowledged(b, now)
 		q.batches[i] = nil
 	}
 	q.given -= n

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Path is the directory of a queue.
@@ -127,7 +128,7 @@ func (c *chunk) add(r *record) {
 		}
 	}
 	b := Get(len(r.data))
-	b.Key = string(r.key)
+	b.Key, b.Received = string(r.key), time.Unix(0, r.time)
 	r.appendTo(b)
 	c.entries = append(c.entries, &entry{Batch: b, first: r.first, size: recordHeader + int64(len(r.data)), written: true})
 }

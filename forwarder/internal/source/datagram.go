@@ -104,6 +104,7 @@ func (in *Input) datagrams(ctx context.Context, conn rawConn, maxSize int, origi
 		return
 	}
 	r, v := in.newReader(), newReceiver(maxSize)
+	defer r.end()
 	for {
 		err := v.receive(raw)
 		if err != nil && ctx.Err() != nil {

@@ -65,6 +65,7 @@ type followed struct {
 // Run follows until ctx ends.
 func (f *follower) Run(ctx context.Context) error {
 	r := f.newReader()
+	defer r.end()
 	tick := time.NewTicker(time.Duration(f.options.FollowFreq))
 	defer tick.Stop()
 	old := f.options.ReadOld
@@ -183,7 +184,11 @@ type stdin struct {
 // Run reads to the end, or until ctx ends.
 func (s *stdin) Run(ctx context.Context) error {
 	done := make(chan error, 1)
-	go func() { done <- s.newReader().stream(os.Stdin, syslog.Framer{MaxSize: s.options.LogMsgSize}) }()
+	go func() {
+		r := s.newReader()
+		defer r.end()
+		done <- r.stream(os.Stdin, syslog.Framer{MaxSize: s.options.LogMsgSize})
+	}()
 	select {
 	case err := <-done:
 		return err

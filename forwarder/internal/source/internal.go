@@ -42,6 +42,7 @@ type internal struct {
 // Run reads until ctx ends.
 func (i *internal) Run(ctx context.Context) error {
 	r := i.newReader()
+	defer r.end()
 	for {
 		select {
 		case line := <-i.options.lines:

@@ -19,6 +19,7 @@ import (
 	"kad/forwarder/internal/logpath"
 	"kad/forwarder/internal/option"
 	"kad/forwarder/internal/parser"
+	"kad/forwarder/internal/stats"
 	"kad/pkg/syslog"
 )
 
@@ -64,6 +65,8 @@ type Common struct {
 	DefaultPriority    string      `toml:"default_priority"`
 	LogMsgSize         int         `toml:"log_msg_size"`
 	LogIWSize          int         `toml:"log_iw_size"`
+
+	Driver string // its name
 
 	checkHostname bool
 	badHostname   string
@@ -125,7 +128,9 @@ type Input struct {
 	open       []socket
 	handedOver atomic.Bool // the sockets are another input's
 	received   atomic.Uint64
-	readers    atomic.Int64
+	readers    readers
+
+	connections atomic.Int64
 }
 
 // Driver is the driver whose input it is.
@@ -167,14 +172,17 @@ type reader struct {
 	now     syslog.Time
 	file    []byte // FILE_NAME, nil if it is no file that is read
 	count   uint64
+	pulse   stats.Pulse
 }
 
 var fileName = logmsg.NameOf("FILE_NAME")
 
+// newReader makes a reader, which has an end.
 func (in *Input) newReader() *reader {
 	r := &reader{Input: in, parser: in.options.parser}
 	r.setRoute(in.route.Load())
 	r.origin = in.origin(netip.AddrPort{}, netip.AddrPort{})
+	in.readers.add(r)
 	return r
 }
 
@@ -224,10 +232,18 @@ func thisHost(fqdn bool) string {
 	return name
 }
 
-func (r *reader) setRoute(to *route) { r.current, r.router = to, to.program.NewRouter() }
+// end says that there are no more reads.
+func (r *reader) end() { r.readers.remove(r) }
+
+func (r *reader) setRoute(to *route) {
+	r.readers.mu.Lock()
+	defer r.readers.mu.Unlock()
+	r.current, r.router = to, to.program.NewRouter()
+}
 
 // begin notes the time of a read, and which way its messages go.
 func (r *reader) begin() {
+	r.pulse.Work()
 	r.now = syslog.TimeOf(time.Now())
 	for {
 		to := r.route.Load()
@@ -248,6 +264,7 @@ func (r *reader) flush() {
 	r.received.Add(r.count)
 	r.count = 0
 	r.router.Flush()
+	r.pulse.Rest()
 }
 
 // handle takes one frame through the log paths.
@@ -325,6 +342,7 @@ func oneLine(text []byte) []byte {
 // handed over to destinations.
 func (in *Input) Inject(frame []byte, peer netip.Addr, trace func(logpath.Event)) {
 	r := in.newReader()
+	defer r.end()
 	r.origin = in.origin(netip.AddrPortFrom(peer, 0), netip.AddrPort{})
 	r.begin()
 	r.router.Trace = trace

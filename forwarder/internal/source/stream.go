@@ -100,14 +100,14 @@ func (l *listener) Run(ctx context.Context) error {
 			time.Sleep(100 * time.Millisecond) // too many open files: it gets better by itself
 			continue
 		}
-		if n := l.readers.Add(1); n > int64(l.limit) {
-			l.readers.Add(-1)
+		if n := l.connections.Add(1); n > int64(l.limit) {
+			l.connections.Add(-1)
 			_ = conn.Close() // that is the refusal; it comes first, since the address of a proxied one would have to be read
 			l.Logger.Warn("connection refused, there are too many", "peer", conn.RemoteAddr().String(), "max_connections", l.limit)
 			continue
 		}
 		wg.Go(func() {
-			defer l.readers.Add(-1)
+			defer l.connections.Add(-1)
 			l.serve(ctx, conn)
 		})
 	}
@@ -121,6 +121,7 @@ func (l *listener) serve(ctx context.Context, conn net.Conn) {
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetReadDeadline(time.Now().Add(lastRead)) })
 	defer stop()
 	r := l.newReader()
+	defer r.end()
 	r.origin = l.origin(addrPort(conn.RemoteAddr()), addrPort(conn.LocalAddr()))
 	var reader io.Reader = conn
 	if l.idleTimeout > 0 {

@@ -1,79 +1,87 @@
-// Package stats has the counters of sources and destinations, as JSON and as metrics of Prometheus.
+// Package stats has what a forwarder tells about itself: a Snapshot of its counters, as JSON and as metrics of Prometheus.
 package stats
 
-import (
-	"net/http"
-	"strconv"
+import "time"
 
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
-)
+// Schema is the version of a Snapshot as JSON.
+const Schema = 1
 
-// A Snapshot is all counters at one moment.
+// A Snapshot is all that is known at one moment.
 type Snapshot struct {
-	Sources      []Source      `json:"sources"`
-	Destinations []Destination `json:"destinations"`
+	Schema        int           `json:"schema"`
+	Time          time.Time     `json:"time"`
+	Version       string        `json:"version"`
+	Started       time.Time     `json:"started"`
+	Configuration Configuration `json:"configuration"`
+	Sources       []Source      `json:"sources"`
+	Paths         []Path        `json:"log_paths"`
+	Destinations  []Destination `json:"destinations"`
+}
+
+// A Configuration tells what came of reading the file.
+type Configuration struct {
+	Loaded  time.Time `json:"loaded"`          // when the one that runs was
+	Reloads uint64    `json:"reloads"`         // that have succeeded
+	Failed  uint64    `json:"failed_reloads"`  // that have not
+	Error   string    `json:"error,omitempty"` // of the last reload; empty: it succeeded
 }
 
 // A Source is one driver of a source.
 type Source struct {
-	Name     string `json:"name"`
-	Driver   int    `json:"driver"`            // from 0
-	Received uint64 `json:"received_messages"` // since the driver was opened
+	Name        string   `json:"name"`
+	Index       int      `json:"index"` // of the source's drivers, from 0
+	Driver      string   `json:"driver"`
+	Received    uint64   `json:"received_messages"` // since the driver was opened
+	Connections int      `json:"connections"`       // that are open
+	BlockedBy   []string `json:"blocked_by"`        // destinations that have no room, with flow-control
 }
 
-// A Destination counts messages since it was opened.
+// A Path is a log statement, or one embedded in another.
+type Path struct {
+	Name    string `json:"name"` // "mail", "mail.never"
+	Matched uint64 `json:"matched_messages"`
+}
+
+// A Destination is one driver of a destination. It counts messages since it was opened.
 type Destination struct {
-	Name     string `json:"name"`
-	Routed   uint64 `json:"routed_messages"`  // by log paths
-	Sent     uint64 `json:"sent_messages"`    // acknowledged
-	Dropped  uint64 `json:"dropped_messages"` // the queue was full
-	Queued   int    `json:"queued_messages"`  // wait, or are on their way
-	IsOnDisk bool   `json:"on_disk"`          // what waits outlives the process
+	Name     string            `json:"name"`
+	Driver   string            `json:"driver"`
+	State    State             `json:"state"`
+	Error    string            `json:"error,omitempty"` // the last one
+	Server   *Server           `json:"server,omitempty"`
+	Routed   uint64            `json:"routed_messages"`  // by log paths
+	Sent     uint64            `json:"sent_messages"`    // acknowledged
+	Dropped  map[string]uint64 `json:"dropped_messages"` // by reason
+	Resent   map[string]uint64 `json:"resent_messages"`  // by reason
+	Queued   int               `json:"queued_messages"`  // wait, or are on their way
+	Bytes    int64             `json:"queued_bytes"`
+	Oldest   time.Time         `json:"oldest,omitzero"` // receipt of the oldest message that waits
+	IsOnDisk bool              `json:"on_disk"`         // what waits outlives the process
+	Blocked  float64           `json:"blocked_seconds"` // that sources have waited for room, all together
+	Blocks   []string          `json:"blocks"`          // sources that wait
+
+	Batches, Delays Histogram `json:"-"`
 }
 
-// Names of the metrics.
+// A State is what a destination does.
+type State string
+
+// The states.
 const (
-	Received = "forwarder_received_messages_total"
-	Routed   = "forwarder_routed_messages_total"
-	Sent     = "forwarder_sent_messages_total"
-	Dropped  = "forwarder_dropped_messages_total"
-	Queue    = "forwarder_queue_messages"
+	Connected    State = "connected"    // to a server
+	Disconnected State = "disconnected" // from all servers
+	Working      State = "working"      // its driver has no servers
+	Failing      State = "failing"
 )
 
-var (
-	received = prometheus.NewDesc(Received, "Messages that a source has received.", []string{"source", "driver"}, nil)
-	routed   = prometheus.NewDesc(Routed, "Messages that log paths have led to a destination.", []string{"destination"}, nil)
-	sent     = prometheus.NewDesc(Sent, "Messages that a destination has sent and that were acknowledged.", []string{"destination"}, nil)
-	dropped  = prometheus.NewDesc(Dropped, "Messages that will not be sent.", []string{"destination", "reason"}, nil)
-	queued   = prometheus.NewDesc(Queue, "Messages that wait in the queue of a destination.", []string{"destination"}, nil)
-)
-
-// Handler answers with the metrics.
-func Handler(take func() Snapshot) http.Handler {
-	registry := prometheus.NewRegistry()
-	registry.MustRegister(collector(take))
-	return promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
-}
-
-type collector func() Snapshot
-
-// Describe says nothing: the collector is unchecked, since what it has changes with the configuration.
-func (collector) Describe(chan<- *prometheus.Desc) {}
-
-// Collect makes metrics of a snapshot.
-func (c collector) Collect(to chan<- prometheus.Metric) {
-	counter := func(desc *prometheus.Desc, n uint64, labels ...string) {
-		to <- prometheus.MustNewConstMetric(desc, prometheus.CounterValue, float64(n), labels...)
-	}
-	s := c()
-	for _, source := range s.Sources {
-		counter(received, source.Received, source.Name, strconv.Itoa(source.Driver))
-	}
-	for _, d := range s.Destinations {
-		counter(routed, d.Routed, d.Name)
-		counter(sent, d.Sent, d.Name)
-		counter(dropped, d.Dropped, d.Name, "queue_full")
-		to <- prometheus.MustNewConstMetric(queued, prometheus.GaugeValue, float64(d.Queued), d.Name)
-	}
+// A Server is what a destination that has servers does with them.
+type Server struct {
+	Servers    []string  `json:"servers"`
+	Current    string    `json:"current"`               // in use, or tried
+	Address    string    `json:"address,omitempty"`     // of the connection
+	Since      time.Time `json:"since,omitzero"`        // of the connection, or of the last one
+	IsPinned   bool      `json:"pinned"`                // no other one is used
+	Switches   uint64    `json:"switches"`              // connections after the first one
+	GoodProbes int       `json:"good_probes"`           // of the primary server, one after the other
+	ProbeError string    `json:"probe_error,omitempty"` // of the last probe
 }

@@ -1,0 +1,88 @@
+package daemon
+
+import (
+	"slices"
+	"time"
+
+	"kad/forwarder/internal/config"
+	"kad/forwarder/internal/destination"
+	"kad/forwarder/internal/logpath"
+	"kad/forwarder/internal/stats"
+)
+
+// Status is what the daemon knows about itself.
+func (e engine) Status() (s stats.Snapshot) {
+	e.do(func() { s = e.snapshot() })
+	return s
+}
+
+func (d *Daemon) snapshot() stats.Snapshot {
+	s := stats.Snapshot{
+		Schema: stats.Schema, Time: time.Now(), Version: d.Version, Started: d.started, Configuration: d.loads,
+		Sources: []stats.Source{}, Paths: []stats.Path{}, Destinations: []stats.Destination{},
+	}
+	for _, dest := range d.config.Destinations {
+		s.Destinations = append(s.Destinations, describe(d.destinations[dest.String()].Destination))
+	}
+	for _, source := range d.config.Sources {
+		for i := range source.Drivers {
+			s.Sources = append(s.Sources, d.describeSource(source, i, s.Destinations))
+		}
+	}
+	d.config.Graph.Each(func(name string, p *logpath.Statement) {
+		s.Paths = append(s.Paths, stats.Path{Name: name, Matched: p.Matched.Load()})
+	})
+	return s
+}
+
+// describeSource describes a driver of a source, and notes in destinations whether it waits for them.
+func (d *Daemon) describeSource(source *config.Source, index int, destinations []stats.Destination) stats.Source {
+	in := d.sources[config.SourceText(source.Name, index)].input
+	s := stats.Source{
+		Name: source.Name, Index: index, Driver: in.Driver().Settings().Driver,
+		Received: in.Received(), Connections: in.Connections(), BlockedBy: []string{},
+	}
+	for sink := range in.Waits() {
+		dest := sink.(*destination.Destination)
+		if dest.Queue().Waiters > 0 {
+			s.BlockedBy = append(s.BlockedBy, dest.Name)
+		}
+	}
+	slices.Sort(s.BlockedBy)
+	for i := range destinations {
+		if to := &destinations[i]; slices.Contains(s.BlockedBy, to.Name) && !slices.Contains(to.Blocks, s.Name) {
+			to.Blocks = append(to.Blocks, s.Name)
+		}
+	}
+	return s
+}
+
+// describe describes a destination.
+func describe(d *destination.Destination) stats.Destination {
+	routed, dropped, sent, _ := d.Counts()
+	q := d.Queue()
+	s := stats.Destination{
+		Name: d.Name, Driver: d.Driver(), Routed: routed, Sent: sent,
+		Dropped: map[string]uint64{"queue_full": dropped}, Resent: map[string]uint64{},
+		Queued: q.Messages, Bytes: q.Bytes, Oldest: q.Oldest, IsOnDisk: d.IsKept(),
+		Blocked: q.Blocked.Seconds(), Blocks: []string{}, Batches: q.Batches, Delays: q.Delays,
+	}
+	status, ok := d.Status()
+	if !ok {
+		s.State = stats.Working
+		if s.Error = d.Failure(); s.Error != "" {
+			s.State = stats.Failing
+		}
+		return s
+	}
+	s.Resent["unacknowledged"], s.Resent["unread"] = status.ResentUnacknowledged, status.ResentUnread
+	s.Server = &stats.Server{
+		Servers: status.Servers, Current: status.Current, Address: status.Address, Since: status.Since, IsPinned: status.Pinned,
+		Switches: status.Switches, GoodProbes: status.GoodProbes, ProbeError: status.ProbeError,
+	}
+	s.State, s.Error = stats.Connected, status.Reason
+	if status.Address == "" {
+		s.State = stats.Disconnected
+	}
+	return s
+}

@@ -1,0 +1,57 @@
+package source
+
+import (
+	"sync"
+
+	"kad/forwarder/internal/logpath"
+)
+
+// Readers are those of an input that are at work, for other goroutines to look at.
+type readers struct {
+	mu   sync.Mutex // guards what follows, and the router of each reader
+	list map[*reader]struct{}
+}
+
+func (rs *readers) add(r *reader) {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	if rs.list == nil {
+		rs.list = map[*reader]struct{}{}
+	}
+	rs.list[r] = struct{}{}
+}
+
+func (rs *readers) remove(r *reader) {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	delete(rs.list, r)
+}
+
+// Connections counts those that are open.
+func (in *Input) Connections() int { return int(in.connections.Load()) }
+
+// Waits returns the sinks for whose room readers of the input may be waiting, each once.
+func (in *Input) Waits() map[logpath.Sink]bool {
+	in.readers.mu.Lock()
+	defer in.readers.mu.Unlock()
+	sinks := map[logpath.Sink]bool{}
+	for r := range in.readers.list {
+		if s := r.router.Waits(); s != nil {
+			sinks[s] = true
+		}
+	}
+	return sinks
+}
+
+// Hangs tells whether a reader is still at the read that it was at when Hangs was called before, and does not wait for a
+// sink to have room. One goroutine asks.
+func (in *Input) Hangs() (hangs bool) {
+	in.readers.mu.Lock()
+	defer in.readers.mu.Unlock()
+	for r := range in.readers.list {
+		if r.pulse.Hangs() && r.router.Waits() == nil {
+			hangs = true
+		}
+	}
+	return hangs
+}

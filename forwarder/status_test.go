@@ -1,0 +1,121 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"kad/forwarder/internal/stats"
+)
+
+// snapshots are those of a relay whose primary server has gone, ten seconds apart.
+func snapshots() (before, now *stats.Snapshot) {
+	at := time.Date(2026, 11, 22, 9, 30, 0, 0, time.Local)
+	make := func(at time.Time, n uint64) *stats.Snapshot {
+		return &stats.Snapshot{
+			Schema: stats.Schema, Time: at, Version: "1.0.0", Started: at.Add(-50 * time.Hour),
+			Configuration: stats.Configuration{Loaded: time.Date(2026, 11, 22, 8, 0, 0, 0, time.Local), Reloads: 1},
+			Sources: []stats.Source{
+				{Name: "s_net", Driver: "network", Received: 81_234_567 + 20*n, Connections: 12, BlockedBy: []string{}},
+				{Name: "s_net", Index: 1, Driver: "network", Received: 4_321_000 + n, BlockedBy: []string{"d_archive"}},
+				{Name: "s_local", Driver: "unix_dgram", Received: 48_211, BlockedBy: []string{}},
+			},
+			Paths: []stats.Path{{Name: "auth", Matched: 1_234_567 + n}, {Name: "auth.sudo", Matched: 4021}, {Name: "rest", Matched: 84_369_211 + 20*n}},
+			Destinations: []stats.Destination{
+				{
+					Name: "d_central", Driver: "syslog", State: stats.Connected, Sent: 85_603_778 + 21*n, Routed: 85_603_898 + 21*n,
+					Dropped: map[string]uint64{"queue_full": 0}, Resent: map[string]uint64{"unacknowledged": 12, "unread": 0},
+					Queued: 120, Bytes: 24_576, Oldest: at.Add(-20 * time.Millisecond), IsOnDisk: true,
+					Server: &stats.Server{
+						Servers: []string{"primary.example.com", "failover1.example.com"}, Current: "failover1.example.com",
+						Address: "192.0.2.7:6514", Since: at.Add(-125 * time.Minute), Switches: 1, ProbeError: "connection refused",
+					},
+				},
+				{
+					Name: "d_archive", Driver: "program", State: stats.Failing, Error: "write |1: broken pipe", Sent: 1_234_000, Routed: 1_254_567,
+					Dropped: map[string]uint64{"queue_full": 10_567}, Resent: map[string]uint64{},
+					Queued: 10_000, Bytes: 2_134_567, Oldest: at.Add(-11 * time.Minute), Blocked: 612.4, Blocks: []string{"s_net"},
+				},
+				{Name: "d_a_file_with_a_very_long_name", Driver: "file", State: stats.Working, Sent: 4021, Routed: 4021},
+			},
+		}
+	}
+	return make(at, 0), make(at.Add(10*time.Second), 10_000)
+}
+
+func TestStatusScreens(t *testing.T) {
+	before, now := snapshots()
+	for name, text := range map[string]string{
+		"status":         newView(now, nil, false).String(),
+		"status --watch": newView(now, before, false).String(),
+		"status -o wide": newView(now, nil, true).String(),
+	} {
+		screen(t, "README.md", name, text)
+		for line := range strings.Lines(text) {
+			if n := utf8.RuneCountInString(strings.TrimSpace(line)); n > screenWidth && !strings.Contains(name, "wide") {
+				t.Errorf("%s: %d columns: %s", name, n, line)
+			}
+		}
+	}
+}
+
+// screen compares a text with the one that a page shows for a verb, or puts it there with -update.
+func screen(t *testing.T, page, verb, text string) {
+	t.Helper()
+	was, err := os.ReadFile(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	begin := fmt.Appendf(nil, "<!-- screen: written by go test -update -->\n\n    $ forwarder %s\n", verb)
+	_, rest, found := bytes.Cut(was, begin)
+	old, _, closed := bytes.Cut(rest, []byte("\n<!-- end of screen -->"))
+	if !found || !closed {
+		t.Fatalf("%s has no place for the screen of %q", page, verb)
+	}
+	var shown strings.Builder
+	for line := range strings.Lines(text) {
+		if line != "\n" {
+			line = "    " + line
+		}
+		shown.WriteString(line)
+	}
+	if shown.String() == string(old) {
+		return
+	}
+	if !*update {
+		t.Errorf("%s, %s: go test -update rewrites it, read the diff. Got:\n%s", page, verb, text)
+		return
+	}
+	is := bytes.Replace(was, append(begin, old...), append(begin, shown.String()...), 1)
+	if err := os.WriteFile(page, is, 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestShort(t *testing.T) {
+	for n, want := range map[uint64]string{
+		0: "0", 99_999: "99999", 100_000: "100k", 999_499: "999k", 999_500: "1.00M", 1_234_567: "1.23M", 12_345_678: "12.3M",
+		123_456_789: "123M", 18_446_744_073_709_551_615: "18.4E",
+	} {
+		if got := short(n); got != want {
+			t.Errorf("short(%d): got %s, want %s", n, got, want)
+		}
+	}
+	for n, want := range map[int64]string{0: "0", 1023: "1023", 1024: "1.00K", 24_576: "24.0K", 1<<20 - 1: "1.00M"} {
+		if got := size(n); got != want {
+			t.Errorf("size(%d): got %s, want %s", n, got, want)
+		}
+	}
+	for d, want := range map[time.Duration]string{-time.Second: "0s", 59 * time.Second: "59s", time.Hour: "1h", 47 * time.Hour: "47h", 49 * time.Hour: "2d"} {
+		if got := age(d); got != want {
+			t.Errorf("age(%v): got %s, want %s", d, got, want)
+		}
+	}
+	if got := clip("a\x1b[2Jb", 0); got != "a\uFFFD[2Jb" {
+		t.Errorf("clip: got %q", got)
+	}
+}
