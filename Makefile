@@ -2,10 +2,11 @@
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 BENCHSTAT   := golang.org/x/perf/cmd/benchstat@v0.0.0-20260908200009-22c9c6c9d4da
 MD2MAN      := github.com/cpuguy83/go-md2man/v2
+NFPM        := github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.44.0
 
 # What the tests run, as Debian's package:program (or a file of it), and what only `make race` needs.
 DEPS := keepalived:keepalived syslog-ng-core:syslog-ng gobgpd:gobgpd iproute2:ip nftables:nft \
-        openssh-client:ssh openssh-server:sshd procps:pgrep dbus:dbus-daemon
+        openssh-client:ssh openssh-server:sshd procps:pgrep dbus:dbus-daemon systemd:systemd-analyze rpm:rpm
 # rsyslog cannot be installed beside syslog-ng: it is unpacked here, with a script that starts it.
 RSYSLOG := .deps/bin/rsyslogd
 RACE_DEPS := gcc:gcc libc6-dev:/usr/include/stdlib.h
@@ -26,7 +27,7 @@ SHELL := bash
 .NOTPARALLEL: # labs need the processors for themselves
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 .DEFAULT_GOAL := build
-.PHONY: help deps race-deps build test unit integration race lint fuzz bench bench-peers bench-failover benchstat cover man completions demo install clean
+.PHONY: help deps race-deps build test unit integration race lint fuzz bench bench-peers bench-failover benchstat cover man completions demo install packages clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -148,13 +149,28 @@ completions: build
 		bin/$$tool completion fish >dist/fish/$$tool.fish
 	done
 
-install: build man completions ## install tools, man pages and completions below DESTDIR and PREFIX=/usr/local
+install: build man completions ## install tools, units, man pages and completions below DESTDIR and PREFIX=/usr/local
 	@share=$(DESTDIR)$(PREFIX)/share
 	install -D -t $(DESTDIR)$(PREFIX)/bin $(TOOLS:%=bin/%)
 	for page in dist/man/*; do install -D -m 644 -t $$share/man/man$${page##*.} $$page; done
 	install -D -m 644 -t $$share/bash-completion/completions dist/bash/*
 	install -D -m 644 -t $$share/zsh/site-functions dist/zsh/*
 	install -D -m 644 -t $$share/fish/vendor_completions.d dist/fish/*
+	systemd=$(DESTDIR)$(PREFIX)/lib/systemd
+	install -D -m 644 -t $$systemd/system examples/*/*.{service,socket,timer}
+	sed -i 's|/usr/local/bin/|$(PREFIX)/bin/|' $$systemd/system/*
+	install -D -m 644 -t $$systemd/catalog examples/*/*.catalog
+
+packages: ## deb and rpm of this machine's architecture into dist/
+	@rm -rf dist/root
+	$(MAKE) install DESTDIR=dist/root PREFIX=/usr
+	export GOARCH=$$(go env GOARCH) VERSION=$(patsubst v%,%,$(VERSION))
+	[[ $$VERSION == [0-9]* ]] || VERSION=0.0.0+$$VERSION
+	for package in kad kad-forwarder; do
+		for format in deb rpm; do
+			go run $(NFPM) package --config .ci/packages/$$package.yaml --packager $$format --target dist/
+		done
+	done
 
 demo: deps build ## bring the pair of hosts up, break it, and show the tables
 	@go run ./integration/demo
