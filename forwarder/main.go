@@ -51,6 +51,7 @@ func newApp() *cli.App {
 			{Name: "test", Usage: "run the routing cases of a file", ArgsUsage: "FILE", Flags: []cli.Flag{configFlag}, Action: testRoutes},
 			{Name: "graph", Usage: "draw the log paths", Flags: []cli.Flag{configFlag, cli.OutputFlag("text", "dot", "mermaid")}, Action: graph},
 			queueCommand(),
+			sendCommand(),
 			{
 				Name: "convert", Usage: "make forwarder.toml of a syslog-ng.conf", ArgsUsage: "SYSLOG-NG.CONF", Action: convertFile,
 				Flags: []cli.Flag{

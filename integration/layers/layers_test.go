@@ -20,7 +20,7 @@ var rooms = [][]string{
 	{"kad-status", "kad-track", "kad-notify", "forwarder"},
 	{"kad-track/internal/dbus", "kad-notify/internal/bgp", "forwarder/internal/daemon", "forwarder/internal/convert"},
 	{"forwarder/internal/config", "forwarder/internal/control"},
-	{"forwarder/internal/source", "forwarder/internal/destination"},
+	{"forwarder/internal/source", "forwarder/internal/destination", "forwarder/internal/loadgen"},
 	{"forwarder/internal/logpath", "forwarder/internal/queue"},
 	{"forwarder/internal/parser", "forwarder/internal/rewrite"},
 	{"forwarder/internal/filter"},
