@@ -1,6 +1,6 @@
 // Package vip tells which addresses the kernel really has on its interfaces, whatever
 // keepalived believes: List asks by netlink in a given network namespace, Watch reports
-// changes, ParseIP reads a saved answer of `ip -j addr show`. VMAC (macvlan) and IPVLAN
+// changes, a Tracker answers for single addresses without asking, ParseIP reads a saved answer of `ip -j addr show`. VMAC (macvlan) and IPVLAN
 // interfaces are interfaces like any other and appear under their own names.
 package vip
 

@@ -5,6 +5,7 @@ package config
 import (
 	"fmt"
 	"maps"
+	"net/netip"
 	"os"
 	"slices"
 	"strconv"
@@ -20,6 +21,7 @@ import (
 	"kad/forwarder/internal/source"
 	"kad/forwarder/internal/template"
 	"kad/pkg/conf"
+	"kad/pkg/vip"
 )
 
 // A Config is a whole configuration: objects with their options checked and their names resolved. Nothing of it runs.
@@ -117,6 +119,7 @@ func (b *builder) names() *environment {
 		Filters:          b.filters,
 		StringComparison: b.config.Comparison == "string",
 		Template:         func(t *template.Template) error { return t.Resolve(e.template) },
+		VIPHeld:          vipHeld,
 	}
 	e.template = &template.Env{
 		Templates: b.templates,
@@ -130,6 +133,14 @@ func (b *builder) names() *environment {
 	}
 	b.environment = e
 	return e
+}
+
+func vipHeld(addr netip.Addr) (held func() bool, err error) {
+	h, err := vip.Local.Track(addr)
+	if err != nil {
+		return nil, err
+	}
+	return h.Held, nil
 }
 
 func (b *builder) build(root *document) {

@@ -9,6 +9,7 @@ package filter
 
 import (
 	"bytes"
+	"net/netip"
 	"slices"
 	"strconv"
 
@@ -41,7 +42,7 @@ type Env struct {
 	// StringComparison makes == and the like compare texts, as they do since version 4; else numbers.
 	StringComparison bool
 	// VIPHeld returns a function that tells whether this host holds an address.
-	VIPHeld func(addr string) (func() bool, error)
+	VIPHeld func(addr netip.Addr) (held func() bool, err error)
 	// ReadFile reads the file of in_list.
 	ReadFile func(name string) ([]byte, error)
 }

@@ -40,7 +40,9 @@ func env(filters map[string]*Expr) *Env {
 			}
 			return []byte("sshd\r\ncron\n"), nil
 		},
-		VIPHeld: func(addr string) (func() bool, error) { return func() bool { return addr == "192.0.2.100" }, nil },
+		VIPHeld: func(addr netip.Addr) (func() bool, error) {
+			return func() bool { return addr == netip.MustParseAddr("192.0.2.100") }, nil
+		},
 	}
 }
 

@@ -266,19 +266,22 @@ func cycle(path []string) error {
 	return fmt.Errorf("filter %q uses itself: %s", path[len(path)-1], strings.Join(path, " -> "))
 }
 
+// vipHeld is vip_held(address): true while this host holds it.
 func vipHeld(p *parser, n *node) error {
 	held := func() bool { return false }
 	n.test = func(*logmsg.Message) bool { return held() }
 	return p.one("an address", func(text string) error {
-		if _, err := netip.ParseAddr(text); err != nil {
+		addr, err := netip.ParseAddr(text)
+		if err != nil {
 			return fmt.Errorf("%q is not an address", text)
 		}
-		p.expr.pending = append(p.expr.pending, func(env *Env) (err error) {
-			if env.VIPHeld == nil {
-				return fmt.Errorf("vip_held(%q) is not possible here", text)
+		p.expr.pending = append(p.expr.pending, func(env *Env) error {
+			h, err := env.VIPHeld(addr)
+			if err != nil {
+				return fmt.Errorf("vip_held(%q): %w", text, err)
 			}
-			held, err = env.VIPHeld(text)
-			return err
+			held = h
+			return nil
 		})
 		return nil
 	})
