@@ -251,6 +251,79 @@ flags = ["flow_control"]
 	}
 }
 
+// TestReloadChangedSource changes a source again and again while a client sends that connects anew when its connection ends:
+// each message arrives once.
+func TestReloadChangedSource(t *testing.T) {
+	server, port := collect(t), freePort(t)
+	config := func(tag string) string {
+		return fmt.Sprintf(`
+[source.tcp]
+driver = "network"
+ip = "127.0.0.1"
+port = %d
+tags = [%q]
+[destination.server]
+driver = "network"
+address = "127.0.0.1"
+port = %d
+template = "$MSG\n"
+[log.all]
+source = ["tcp"]
+destination = ["server"]
+flags = ["flow_control"]
+`, port, tag, server.port())
+	}
+	s := serve(t, config("0"))
+	stop, sent := make(chan struct{}), make(chan []string)
+	go func() { sent <- sendAnew(t, fmt.Sprintf("127.0.0.1:%d", port), stop) }()
+	for i := range 5 {
+		s.write(config(fmt.Sprint(i + 1)))
+		s.signal(syscall.SIGHUP, "configuration is loaded")
+		time.Sleep(20 * time.Millisecond) // for the client to send something
+	}
+	close(stop)
+	want := <-sent
+	s.end()
+	happens(func() bool { return len(server.lines) >= len(want) }) // what is missing is told below
+	got := map[string]int{}
+	for len(server.lines) > 0 {
+		got[<-server.lines]++
+	}
+	compareCounts(t, "server", got, want)
+}
+
+// sendAnew sends messages until stop is closed, over a new connection each time that one ends.
+func sendAnew(t *testing.T, addr string, stop chan struct{}) (messages []string) {
+	for {
+		conn, err := net.Dial("tcp", addr)
+		if err != nil {
+			t.Error(err)
+			return messages
+		}
+		ended := make(chan struct{})
+		go func() {
+			_, _ = conn.Read(make([]byte, 1)) // it waits for the end
+			close(ended)
+		}()
+		for isOpen := true; isOpen; {
+			m := fmt.Sprint("m", len(messages))
+			if _, err := fmt.Fprintf(conn, "<13>Oct 11 22:14:15 h app: %s\n", m); err != nil {
+				t.Error(err)
+			}
+			messages = append(messages, m)
+			select {
+			case <-ended:
+				isOpen = false
+			case <-stop:
+				_ = conn.Close()
+				return messages
+			case <-time.After(50 * time.Microsecond):
+			}
+		}
+		_ = conn.Close()
+	}
+}
+
 func compareCounts(t *testing.T, where string, got map[string]int, want []string) {
 	t.Helper()
 	var wrong []string

@@ -33,6 +33,8 @@ type Framer struct {
 	MaxSize int
 	// Trim cuts a longer message of OctetCounting to MaxSize and drops its rest.
 	Trim bool
+	// Cut counts the times that a message was cut.
+	Cut uint64
 
 	scanned int    // bytes at the beginning of the buffer that are known to hold no end of line
 	skip    uint64 // bytes that remain of a trimmed message
@@ -111,6 +113,7 @@ func (f *Framer) nextLine(b []byte) int {
 		return 0
 	}
 	f.scanned = 0
+	f.Cut++
 	return end
 }
 
@@ -164,6 +167,9 @@ func (f *Framer) nextCounted(b []byte) (msg []byte, used int, err error) {
 		if end > len(b) {
 			f.skip = 0
 			return nil, used, nil
+		}
+		if f.skip > 0 {
+			f.Cut++
 		}
 		msg, used = b[used+header:end], end
 		if size > 0 {

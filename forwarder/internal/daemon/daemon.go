@@ -17,6 +17,7 @@ import (
 	"kad/forwarder/internal/destination"
 	"kad/forwarder/internal/source"
 	"kad/forwarder/internal/stats"
+	"kad/pkg/vip"
 
 	systemd "github.com/coreos/go-systemd/v22/daemon"
 )
@@ -94,6 +95,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 	watchdog, stop := d.watchdog()
 	defer stop()
 	served := d.serve(ctx)
+	go d.watchVIPs(ctx)
 	d.notify(systemd.SdNotifyReady)
 	for ctx.Err() == nil {
 		select {
@@ -114,6 +116,17 @@ func (d *Daemon) Run(ctx context.Context) error {
 	served()
 	d.notify(systemd.SdNotifyStopping)
 	return d.stop()
+}
+
+// watchVIPs keeps what vip_held() and sources with freebind know of addresses, until ctx ends.
+func (d *Daemon) watchVIPs(ctx context.Context) {
+	for ctx.Err() == nil {
+		d.check("watch of addresses", vip.Local.Watch(ctx))
+		select {
+		case <-ctx.Done():
+		case <-time.After(time.Second):
+		}
+	}
 }
 
 // watchdog ticks as often as systemd wants to hear of us; without a watchdog it never does.

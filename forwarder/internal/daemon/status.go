@@ -38,9 +38,10 @@ func (d *Daemon) snapshot() stats.Snapshot {
 // describeSource describes a driver of a source, and notes in destinations whether it waits for them.
 func (d *Daemon) describeSource(source *config.Source, index int, destinations []stats.Destination) stats.Source {
 	in := d.sources[config.SourceText(source.Name, index)].input
+	c := in.Counts()
 	s := stats.Source{
 		Name: source.Name, Index: index, Driver: in.Driver().Settings().Driver,
-		Received: in.Received(), Connections: in.Connections(), BlockedBy: []string{},
+		Received: c.Received, Connections: c.Connections, BlockedBy: []string{},
 	}
 	for sink := range in.Waits() {
 		dest := sink.(*destination.Destination)

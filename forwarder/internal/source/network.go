@@ -14,6 +14,7 @@ import (
 
 	"kad/forwarder/internal/option"
 	"kad/pkg/syslog"
+	"kad/pkg/vip"
 
 	"github.com/pires/go-proxyproto"
 	"golang.org/x/sys/unix"
@@ -41,6 +42,7 @@ type Network struct {
 	TLS            *TLS            `toml:"tls"`
 
 	proxied proxyproto.ConnPolicyFunc
+	vip     *vip.Holding // with freebind, of IP
 }
 
 func newNetwork(g *option.Globals) Driver {
@@ -89,10 +91,8 @@ func (n *Network) Init() error {
 	case n.TLS == nil && n.Transport == "tls":
 		return option.Errorf("tls", "a table with cert_file and key_file is required")
 	}
-	if n.IP != "" {
-		if _, err := netip.ParseAddr(n.IP); err != nil {
-			return option.Errorf("ip", "%q is not an address", n.IP)
-		}
+	if err := n.initAddress(); err != nil {
+		return err
 	}
 	if n.Port == 0 {
 		n.Port = port
@@ -102,6 +102,25 @@ func (n *Network) Init() error {
 	}
 	if n.TLS != nil {
 		return n.TLS.init()
+	}
+	return nil
+}
+
+func (n *Network) initAddress() error {
+	if n.IP == "" {
+		if n.FreeBind {
+			return option.Errorf("freebind", "an ip is required, the address that this host has at times")
+		}
+		return nil
+	}
+	addr, err := netip.ParseAddr(n.IP)
+	if err != nil {
+		return option.Errorf("ip", "%q is not an address", n.IP)
+	}
+	if n.FreeBind {
+		if n.vip, err = vip.Local.Track(addr); err != nil {
+			return option.Errorf("freebind", "%w", err)
+		}
 	}
 	return nil
 }
@@ -154,7 +173,7 @@ func (n *Network) Open(in *Input) (Runner, error) {
 		l = tls.NewListener(l, n.TLS.config)
 	}
 	return &listener{
-		Input: in, Listener: l, limit: n.MaxConnections, idleTimeout: time.Duration(n.IdleTimeout),
+		Input: in, Listener: l, limit: n.MaxConnections, idleTimeout: time.Duration(n.IdleTimeout), vip: n.vip,
 		framer: syslog.Framer{Framing: framings[n.Framing], MaxSize: n.LogMsgSize, Trim: n.TrimLarge},
 	}, nil
 }

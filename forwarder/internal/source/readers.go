@@ -10,6 +10,7 @@ import (
 type readers struct {
 	mu   sync.Mutex // guards what follows, and the router of each reader
 	list map[*reader]struct{}
+	past Counts // of those that have ended
 }
 
 func (rs *readers) add(r *reader) {
@@ -24,11 +25,32 @@ func (rs *readers) add(r *reader) {
 func (rs *readers) remove(r *reader) {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
+	rs.past.add(&r.tally)
 	delete(rs.list, r)
 }
 
-// Connections counts those that are open.
-func (in *Input) Connections() int { return int(in.connections.Load()) }
+// isUnder tells whether one of them is at a read whose messages take that route.
+func (rs *readers) isUnder(to *route) bool {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	for r := range rs.list {
+		if r.under.Load() == to {
+			return true
+		}
+	}
+	return false
+}
+
+// counts are those of all that there are and were.
+func (rs *readers) counts() Counts {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	c := rs.past
+	for r := range rs.list {
+		c.add(&r.tally)
+	}
+	return c
+}
 
 // Waits returns the sinks for whose room readers of the input may be waiting, each once.
 func (in *Input) Waits() map[logpath.Sink]bool {

@@ -98,8 +98,13 @@ func (in *Input) listenPacket(lc *net.ListenConfig, network, address string) (c 
 	} else if err = free(network, address); err == nil {
 		c, err = lc.ListenPacket(context.Background(), network, address)
 	}
+	if err != nil {
+		return nil, err
+	}
+	in.open = append(in.open, c.(socket))
+	raw, err := c.(rawConn).SyscallConn()
 	if err == nil {
-		in.open = append(in.open, c.(socket))
+		in.drops = append(in.drops, newDropCounter(raw))
 	}
 	return c, err
 }

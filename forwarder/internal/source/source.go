@@ -70,6 +70,7 @@ type Common struct {
 
 	checkHostname bool
 	badHostname   string
+	leaveTimeout  time.Duration // how long a source that stops reads what clients still send
 	parser        syslog.Parser // a model: each reader has its own
 	header        parser.Header
 }
@@ -79,6 +80,7 @@ func common(g *option.Globals) Common {
 		KeepHostname: g.KeepHostname, ChainHostnames: g.ChainHostnames, KeepTimestamp: g.KeepTimestamp, UseDNS: g.UseDNS,
 		UseFQDN: g.UseFQDN, NormalizeHostnames: g.NormalizeHostnames, Zone: g.RecvTimeZone, LogMsgSize: g.LogMsgSize,
 		LogIWSize: g.LogIWSize, checkHostname: g.CheckHostname, badHostname: g.BadHostname,
+		leaveTimeout: time.Duration(g.DrainTimeout) / 2, // the rest is for the destinations
 	}
 }
 
@@ -126,18 +128,19 @@ type Input struct {
 	options    *Common
 	route      atomic.Pointer[route]
 	open       []socket
-	handedOver atomic.Bool // the sockets are another input's
-	received   atomic.Uint64
-	readers    readers
+	drops      []*dropCounter // of sockets for datagrams
+	dropped    atomic.Uint64  // of which watchDrops knows
+	handedOver atomic.Bool    // the sockets are another input's
 
-	connections atomic.Int64
+	connections                     atomic.Int64
+	refused, frameErrors, tlsErrors atomic.Uint64
+	onsets                          struct{ accept, refused, read, frame, tls, drops, receive onset }
+
+	readers readers
 }
 
 // Driver is the driver whose input it is.
 func (in *Input) Driver() Driver { return in.driver }
-
-// Received counts the messages.
-func (in *Input) Received() uint64 { return in.received.Load() }
 
 // NewInput makes the input of a driver.
 func NewInput(name string, d Driver, program *logpath.Program, entry int32, logger *slog.Logger) *Input {
@@ -151,14 +154,13 @@ func NewInput(name string, d Driver, program *logpath.Program, entry int32, logg
 type route struct {
 	program *logpath.Program
 	entry   int32
-	readers atomic.Int64 // that are under way
 }
 
 // SetRoute makes the input's readers take another program, each from its next read on. It returns what tells whether one of
 // them is still under way in the program before.
 func (in *Input) SetRoute(program *logpath.Program, entry int32) (busy func() bool) {
 	before := in.route.Swap(&route{program: program, entry: entry})
-	return func() bool { return before.readers.Load() > 0 }
+	return func() bool { return in.readers.isUnder(before) }
 }
 
 // A reader takes the messages of one connection, or of one socket, through the log paths.
@@ -171,8 +173,11 @@ type reader struct {
 	origin  *logmsg.Origin
 	now     syslog.Time
 	file    []byte // FILE_NAME, nil if it is no file that is read
-	count   uint64
-	pulse   stats.Pulse
+
+	under  atomic.Pointer[route] // between begin and flush
+	counts counts                // since begin
+	tally  tally
+	pulse  stats.Pulse
 }
 
 var fileName = logmsg.NameOf("FILE_NAME")
@@ -247,23 +252,26 @@ func (r *reader) begin() {
 	r.now = syslog.TimeOf(time.Now())
 	for {
 		to := r.route.Load()
-		to.readers.Add(1)
-		if r.route.Load() == to {
+		r.under.Store(to)
+		if r.route.Load() == to { // else it changed in between, and whoever changed it may not have seen us
 			if to != r.current {
 				r.setRoute(to)
 			}
 			return
 		}
-		to.readers.Add(-1) // it changed in between, and whoever changed it may not have seen us
 	}
 }
 
 // flush hands over what the destinations got since begin.
 func (r *reader) flush() {
-	defer r.current.readers.Add(-1)
-	r.received.Add(r.count)
-	r.count = 0
+	r.tally.received.Add(r.counts.received)
+	if r.counts.truncated+r.counts.parseErrors > 0 {
+		r.tally.truncated.Add(r.counts.truncated)
+		r.tally.parseErrors.Add(r.counts.parseErrors)
+	}
+	r.counts = counts{}
 	r.router.Flush()
+	r.under.Store(nil)
 	r.pulse.Rest()
 }
 
@@ -278,6 +286,7 @@ func (r *reader) handle(frame []byte) {
 	if o.header.NoParse {
 		m.Message = syslog.Message{Priority: r.parser.DefaultPriority, Timestamp: r.now, Msg: bytes.TrimRight(frame, "\n\x00")}
 	} else if err := r.parser.Parse(frame, r.now, &m.Message); err != nil {
+		r.counts.parseErrors++
 		parser.SetError(m, frame, err)
 	}
 	if o.header.SanitizeUTF8 && m.Version == 0 && !syslog.ValidUTF8(m.Msg) {
@@ -300,7 +309,7 @@ func (r *reader) handle(frame []byte) {
 		m.AppName = []byte(o.ProgramOverride)
 		m.HeaderChanged()
 	}
-	r.count++
+	r.counts.received++
 	r.router.Route(r.current.entry, m)
 }
 

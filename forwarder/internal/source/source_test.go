@@ -58,6 +58,18 @@ func (c *capture) wait(n int) []string {
 // start runs a driver until the test ends.
 func start(t *testing.T, d Driver, show string) *capture {
 	t.Helper()
+	return run(t, d, show).capture
+}
+
+// A running driver can be stopped before the test ends.
+type running struct {
+	*capture
+	in   *Input
+	stop func() // and wait
+}
+
+func run(t *testing.T, d Driver, show string) *running {
+	t.Helper()
 	if err := d.Init(); err != nil {
 		t.Fatal(err)
 	}
@@ -66,20 +78,22 @@ func start(t *testing.T, d Driver, show string) *capture {
 		Sources: []logpath.Source{{Name: "s", Channels: [][]logpath.Element{nil}}},
 		Paths:   []*logpath.Statement{{Name: "all", Sources: []string{"s"}, Elements: []logpath.Element{&logpath.Send{Name: "d", Sink: c}}}},
 	})
-	runner, err := d.Open(NewInput("s", d, program, program.Entry("s", 0), slog.New(slog.DiscardHandler)))
+	in := NewInput("s", d, program, program.Entry("s", 0), slog.New(slog.DiscardHandler))
+	runner, err := d.Open(in)
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
 	go func() { done <- runner.Run(ctx) }()
-	t.Cleanup(func() {
+	stop := sync.OnceFunc(func() {
 		cancel()
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
 	})
-	return c
+	t.Cleanup(stop)
+	return &running{c, in, stop}
 }
 
 // freePort is a port of 127.0.0.1 that nobody has.
@@ -172,14 +186,14 @@ func TestUDP(t *testing.T) {
 
 func TestMaxConnections(t *testing.T) {
 	d, addr := network(t, "network", func(n *Network) { n.MaxConnections = 1 })
-	got := start(t, d, "$MSG")
+	s := run(t, d, "$MSG")
 	first, err := net.Dial("tcp", addr)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer first.Close()
 	fmt.Fprintln(first, "<13>Oct 11 22:14:15 h a: first")
-	got.wait(1)
+	s.wait(1)
 	second, err := net.Dial("tcp", addr)
 	if err != nil {
 		t.Fatal(err)
@@ -190,6 +204,9 @@ func TestMaxConnections(t *testing.T) {
 	}
 	if _, err := second.Read(make([]byte, 1)); err == nil || os.IsTimeout(err) {
 		t.Errorf("the second connection is open: %v", err)
+	}
+	if c := s.in.Counts(); c.Refused != 1 || c.Connections != 1 || c.Received != 1 {
+		t.Errorf("counted %+v", c)
 	}
 }
 
@@ -296,6 +313,27 @@ func (n *nowhere) NewBatch() logpath.Batch { return n }
 func (n *nowhere) Flush()                  { n.text = n.text[:0] }
 func (n *nowhere) Add(m *logmsg.Message, _ bool) {
 	n.text = append(append(append(n.text, m.Hostname...), m.Msg...), '\n')
+}
+
+// BenchmarkReaders is what readers cost each other that handle one message a read, as under low load.
+func BenchmarkReaders(b *testing.B) {
+	globals := option.Defaults()
+	d := Drivers["network"](&globals)
+	if err := d.Init(); err != nil {
+		b.Fatal(err)
+	}
+	program := logpath.Compile(&logpath.Graph{Sources: []logpath.Source{{Name: "s", Channels: [][]logpath.Element{nil}}}})
+	in := NewInput("s", d, program, program.Entry("s", 0), slog.New(slog.DiscardHandler))
+	line := []byte("<86>Nov 22 01:14:15 h sshd[4242]: a\n")
+	b.RunParallel(func(pb *testing.PB) {
+		r := in.newReader()
+		var f syslog.Framer
+		for pb.Next() {
+			r.begin()
+			_, _ = r.frames(&f, line) // it is a frame
+			r.flush()
+		}
+	})
 }
 
 func BenchmarkStream(b *testing.B) {

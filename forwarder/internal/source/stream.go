@@ -2,6 +2,7 @@ package source
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"kad/pkg/syslog"
+	"kad/pkg/vip"
 )
 
 // How much is read at once. A connection that always has more waiting gets up to the greater size, which makes for larger
@@ -58,6 +60,8 @@ func (r *reader) stream(conn io.Reader, f syslog.Framer) error {
 
 // frames handles all whole frames in b and returns how many bytes they had.
 func (r *reader) frames(f *syslog.Framer, b []byte) (used int, err error) {
+	before := f.Cut
+	defer func() { r.counts.truncated += f.Cut - before }()
 	for used < len(b) {
 		msg, n, err := f.Next(b[used:])
 		used += n
@@ -79,79 +83,92 @@ type listener struct {
 	framer      syslog.Framer
 	limit       int // connections
 	idleTimeout time.Duration
+	vip         *vip.Holding // connections end when this host loses it; nil: they do not
 }
 
-// Run accepts until ctx ends. Connections that are open then have what they sent so far read.
+// lastAccept is how long connections that wait already are accepted when the source stops.
+const lastAccept = 10 * time.Millisecond
+
+// Run accepts until ctx ends. Connections that are open then are left as their session says.
 func (l *listener) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	stop := context.AfterFunc(ctx, func() { _ = l.Listener.Close() })
-	defer stop()
+	defer l.Listener.Close()
+	defer context.AfterFunc(ctx, func() { _ = l.open[0].(deadliner).SetDeadline(time.Now().Add(lastAccept)) })()
+	sessions := newSessions(ctx)
+	if l.vip != nil {
+		defer l.vip.OnLoss(sessions.leave)()
+	}
 	for {
 		conn, err := l.Accept()
 		switch {
-		case ctx.Err() != nil:
-			if err == nil {
-				_ = conn.Close() // it comes too late
-			}
+		case err != nil && ctx.Err() != nil:
 			return nil
 		case err != nil:
-			l.Logger.Warn("connection is not accepted", "error", err)
+			l.tell(&l.onsets.accept, "connection is not accepted", "error", err)
 			time.Sleep(100 * time.Millisecond) // too many open files: it gets better by itself
 			continue
 		}
 		if n := l.connections.Add(1); n > int64(l.limit) {
 			l.connections.Add(-1)
+			l.refused.Add(1)
 			_ = conn.Close() // that is the refusal; it comes first, since the address of a proxied one would have to be read
-			l.Logger.Warn("connection refused, there are too many", "peer", conn.RemoteAddr().String(), "max_connections", l.limit)
+			l.tell(&l.onsets.refused, "connections are refused, there are too many", "peer", conn.RemoteAddr().String(), "max_connections", l.limit)
 			continue
 		}
 		wg.Go(func() {
 			defer l.connections.Add(-1)
-			l.serve(ctx, conn)
+			l.serve(sessions.context(), conn)
 		})
 	}
 }
 
-// lastRead is how long a connection is still read when its source stops: what it has sent so far is there.
-const lastRead = 50 * time.Millisecond
+type deadliner interface{ SetDeadline(t time.Time) error }
 
+// handshakeTimeout is how long a client may take for its TLS handshake.
+const handshakeTimeout = 10 * time.Second
+
+// serve reads a connection to its end, or until it is quiet after the end of ctx.
 func (l *listener) serve(ctx context.Context, conn net.Conn) {
 	defer conn.Close()
-	stop := context.AfterFunc(ctx, func() { _ = conn.SetReadDeadline(time.Now().Add(lastRead)) })
-	defer stop()
+	peer := conn.RemoteAddr() // of a proxied one it reads the header, which has a timeout of its own
+	if err := handshake(ctx, conn); err != nil {
+		if ctx.Err() != nil {
+			return
+		}
+		l.tlsErrors.Add(1)
+		l.tell(&l.onsets.tls, "TLS handshake failed", "peer", peer.String(), "error", err)
+		return
+	}
 	r := l.newReader()
 	defer r.end()
-	r.origin = l.origin(addrPort(conn.RemoteAddr()), addrPort(conn.LocalAddr()))
-	var reader io.Reader = conn
-	if l.idleTimeout > 0 {
-		reader = idle{conn, ctx, l.idleTimeout}
-	}
-	err := r.stream(reader, l.framer)
-	if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
-		l.Logger.Warn("connection closed", "peer", conn.RemoteAddr().String(), "error", err)
+	r.origin = l.origin(addrPort(peer), addrPort(conn.LocalAddr()))
+	s := &session{Conn: conn, ctx: ctx, idle: l.idleTimeout, limit: l.options.leaveTimeout, vip: l.vip}
+	defer context.AfterFunc(ctx, s.leave)()
+	err := r.stream(s, l.framer)
+	switch {
+	case err == nil || errors.Is(err, os.ErrDeadlineExceeded):
+	case isFrameError(err):
+		l.frameErrors.Add(1)
+		l.tell(&l.onsets.frame, "connection closed, its frames cannot be told apart", "peer", peer.String(), "error", err)
+	default:
+		l.tell(&l.onsets.read, "connection closed", "peer", peer.String(), "error", err)
 	}
 }
 
-// idle reads with a deadline, until ctx ends.
-type idle struct {
-	net.Conn
-	ctx     context.Context
-	timeout time.Duration
+func isFrameError(err error) bool {
+	_, ok := errors.AsType[*syslog.FrameError](err)
+	return ok
 }
 
-func (i idle) Read(b []byte) (int, error) {
-	if i.ctx.Err() == nil {
-		if err := i.SetReadDeadline(time.Now().Add(i.timeout)); err != nil {
-			return 0, err
-		}
-		if i.ctx.Err() != nil { // ours is in the place of the last one
-			if err := i.SetReadDeadline(time.Now().Add(lastRead)); err != nil {
-				return 0, err
-			}
-		}
+func handshake(ctx context.Context, conn net.Conn) error {
+	t, ok := conn.(*tls.Conn)
+	if !ok {
+		return nil
 	}
-	return i.Conn.Read(b)
+	ctx, cancel := context.WithTimeout(ctx, handshakeTimeout)
+	defer cancel()
+	return t.HandshakeContext(ctx)
 }
 
 func addrPort(a net.Addr) netip.AddrPort {

@@ -1,0 +1,137 @@
+package source
+
+import (
+	"context"
+	"errors"
+	"net"
+	"os"
+	"sync"
+	"time"
+
+	"kad/pkg/vip"
+
+	"github.com/pires/go-proxyproto"
+	"golang.org/x/sys/unix"
+)
+
+// A session is a connection that is read until its context ends, and then as follows: the client is told that we send no
+// more, which has it connect anew, and what it has sent is read, until it closes, or is quiet, or the limit is over. A client
+// that sees the end of the stream and closes loses nothing; nor does one that pauses before it sends more.
+type session struct {
+	net.Conn
+	ctx   context.Context
+	idle  time.Duration // a silent connection ends; 0: never
+	limit time.Duration // after the end of ctx
+	vip   *vip.Holding  // of the address that it came to, if it moves
+
+	last time.Time // when the limit is over
+}
+
+// quiet is how long nothing must come until a client that does not close has sent all it had under way.
+const quiet = 200 * time.Millisecond
+
+// leave tells the client, and wakes its reader.
+func (s *session) leave() {
+	if s.vip != nil && !s.vip.Held() {
+		setTransparent(s.Conn)
+	}
+	closeWrite(s.Conn)
+	_ = s.SetReadDeadline(time.Now()) // the reader sets the next one
+}
+
+// Read reads with the deadline that the state of the session asks for.
+func (s *session) Read(b []byte) (int, error) {
+	for {
+		left := s.ctx.Err() != nil
+		deadline := s.deadline(left)
+		if !deadline.IsZero() {
+			if err := s.SetReadDeadline(deadline); err != nil {
+				return 0, err
+			}
+		}
+		if !left && s.ctx.Err() != nil { // our deadline may be in the place of the one that wakes us
+			continue
+		}
+		n, err := s.Conn.Read(b)
+		woken := deadline.IsZero() || time.Now().Before(deadline)
+		if n == 0 && woken && errors.Is(err, os.ErrDeadlineExceeded) {
+			continue
+		}
+		return n, err
+	}
+}
+
+// deadline is that of the next read, zero for none.
+func (s *session) deadline(left bool) time.Time {
+	switch {
+	case !left && s.idle == 0:
+		return time.Time{}
+	case !left:
+		return time.Now().Add(s.idle)
+	case s.last.IsZero():
+		s.last = time.Now().Add(s.limit)
+	}
+	if next := time.Now().Add(quiet); next.Before(s.last) {
+		return next
+	}
+	return s.last
+}
+
+// closeWrite ends the direction in which we say nothing.
+func closeWrite(c net.Conn) {
+	switch c := c.(type) {
+	case *proxyproto.Conn:
+		closeWrite(c.Raw())
+	case interface{ CloseWrite() error }:
+		_ = c.CloseWrite() // the client has gone, or has not come so far
+	}
+}
+
+// setTransparent lets a connection send from an address that this host has lost: its client would hear of the end only when
+// it sends to the next holder. Without CAP_NET_RAW it stays so.
+func setTransparent(c net.Conn) {
+	switch c := c.(type) {
+	case *proxyproto.Conn:
+		setTransparent(c.Raw())
+	case interface{ NetConn() net.Conn }: // of TLS
+		setTransparent(c.NetConn())
+	case *net.TCPConn:
+		raw, err := c.SyscallConn()
+		if err != nil {
+			return
+		}
+		_ = raw.Control(func(fd uintptr) {
+			_ = unix.SetsockoptInt(int(fd), unix.SOL_IP, unix.IP_TRANSPARENT, 1) // see above
+		})
+	}
+}
+
+// sessions are those of one listener. They end with its context, or together when they are to leave.
+type sessions struct {
+	parent context.Context
+
+	mu      sync.Mutex // guards what follows
+	current context.Context
+	cancel  context.CancelFunc
+}
+
+func newSessions(ctx context.Context) *sessions {
+	s := &sessions{parent: ctx}
+	s.current, s.cancel = context.WithCancel(ctx)
+	return s
+}
+
+// context is that of a session which begins now.
+func (s *sessions) context() context.Context {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.current
+}
+
+// leave ends the sessions that have begun.
+func (s *sessions) leave() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.cancel()
+	s.current, s.cancel = context.WithCancel(s.parent)
+}

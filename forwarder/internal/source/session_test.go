@@ -1,0 +1,200 @@
+package source
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"kad/forwarder/internal/option"
+)
+
+const header = "<13>Oct 11 22:14:15 h a: "
+
+func dial(t *testing.T, kind, addr string) net.Conn {
+	t.Helper()
+	c, err := net.Dial(kind, addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c
+}
+
+// A source that stops tells its clients by the end of the stream, and has all that a client sends until it closes: one that
+// sends on and on, longer than a pause, and one that had not been accepted yet.
+func TestStopReadsAll(t *testing.T) {
+	d, addr := network(t, "network", nil)
+	s := run(t, d, "$MSG")
+	busy := dial(t, "tcp", addr)
+	if _, err := fmt.Fprintln(busy, header+"first"); err != nil {
+		t.Fatal(err)
+	}
+	s.wait(1)
+	late := dial(t, "tcp", addr)
+	sent := make(chan int)
+	go func() { sent <- sendUntilTold(busy, 2*quiet) }()
+	if _, err := fmt.Fprintln(late, header+"late"); err != nil {
+		t.Fatal(err)
+	}
+	s.stop()
+	want := 2 + <-sent
+	if got := s.wait(want); len(got) != want {
+		t.Errorf("got %d messages, want %d", len(got), want)
+	}
+	if c := s.in.Counts(); c.Received != uint64(want) || c.Connections != 0 {
+		t.Errorf("counted %+v, want %d messages", c, want)
+	}
+}
+
+// sendUntilTold sends lines until the server has ended the stream and some time more, closes, and returns how many it sent.
+func sendUntilTold(c net.Conn, more time.Duration) (lines int) {
+	told := make(chan struct{})
+	go func() {
+		_, _ = c.Read(make([]byte, 1)) // its end is what counts
+		close(told)
+	}()
+	var end <-chan time.Time
+	for {
+		select {
+		case <-told:
+			told, end = nil, time.After(more)
+		case <-end:
+			_ = c.Close()
+			return lines
+		case <-time.After(time.Millisecond):
+		}
+		if _, err := fmt.Fprintln(c, header+"on and on"); err != nil {
+			return lines
+		}
+		lines++
+	}
+}
+
+// A client that never closes and never stops holds a source up no longer than the limit.
+func TestStopDespiteClient(t *testing.T) {
+	d, addr := network(t, "network", func(n *Network) { n.leaveTimeout = 300 * time.Millisecond })
+	s := run(t, d, "$MSG")
+	go func(c net.Conn) {
+		for {
+			if _, err := fmt.Fprintln(c, header+"on and on"); err != nil {
+				return
+			}
+			time.Sleep(time.Millisecond)
+		}
+	}(dial(t, "tcp", addr))
+	s.wait(1)
+	before := time.Now()
+	s.stop()
+	if took := time.Since(before); took > 5*time.Second {
+		t.Errorf("the source stopped after %v", took)
+	}
+}
+
+func TestIdleTimeout(t *testing.T) {
+	d, addr := network(t, "network", func(n *Network) { n.IdleTimeout = option.Duration(20 * time.Millisecond) })
+	got := start(t, d, "$MSG")
+	c := dial(t, "tcp", addr)
+	if _, err := fmt.Fprintln(c, header+"one"); err != nil {
+		t.Fatal(err)
+	}
+	got.wait(1)
+	_ = c.SetReadDeadline(time.Now().Add(5 * time.Second))
+	if _, err := c.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
+		t.Errorf("an idle connection ends with %v, want EOF", err)
+	}
+}
+
+// What the kernel has received when the source stops is read.
+func TestStopReadsDatagrams(t *testing.T) {
+	d, addr := network(t, "network", func(n *Network) { n.Transport, n.ReceiveBuffer = "udp", 4<<20 })
+	s := run(t, d, "$MSG")
+	s.mu.Lock() // holds the reader up at the first one
+	c := dial(t, "udp", addr)
+	const n = 200
+	for range n {
+		if _, err := io.WriteString(c, header+"one"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	time.AfterFunc(50*time.Millisecond, s.mu.Unlock) // while it stops
+	s.stop()
+	if got := s.wait(n); len(got) != n {
+		t.Errorf("got %d messages, want %d", len(got), n)
+	}
+}
+
+func TestKernelDrops(t *testing.T) {
+	d, addr := network(t, "network", func(n *Network) { n.Transport, n.ReceiveBuffer = "udp", 4096 })
+	s := run(t, d, "$MSG")
+	s.mu.Lock() // holds the reader up at the first one
+	c := dial(t, "udp", addr)
+	const n = 1000
+	for range n {
+		if _, err := io.WriteString(c, header+"one"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	drops := s.in.Counts().KernelDrops
+	s.mu.Unlock()
+	s.stop()
+	if got := len(s.wait(0)); drops == 0 || got+int(drops) != n {
+		t.Errorf("got %d messages and %d drops, want %d in all, and some drops", got, drops, n)
+	}
+	if after := s.in.Counts().KernelDrops; after != drops {
+		t.Errorf("%d drops when the socket is closed, want %d", after, drops)
+	}
+}
+
+// The reasons why a stream cannot be read on, or is not read as sent, are counted.
+func TestBadStreams(t *testing.T) {
+	long := strings.Repeat("x", 300)
+	for _, test := range []struct {
+		name, kind, text string
+		want             Counts
+	}{
+		{"no length", "syslog", "x", Counts{FrameErrors: 1}},
+		{"wrong length", "syslog", "5 <13>1x", Counts{FrameErrors: 1, Received: 1, ParseErrors: 1}},
+		{"huge length", "syslog", "4294967296 <13>", Counts{FrameErrors: 1}},
+		{"half a frame", "syslog", "100 <13>1 - - - - - - x", Counts{}},
+		{"garbage", "syslog", "5 \x00\xff\xfe<>", Counts{Received: 1}},
+		{"long line", "network", header + long + "\n", Counts{Received: 3, Truncated: 2}},
+		{"half a line", "network", header + "x", Counts{Received: 1}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			d, addr := network(t, test.kind, func(n *Network) { n.LogMsgSize = 128 })
+			s := run(t, d, "$MSG")
+			c := dial(t, "tcp", addr)
+			if _, err := io.WriteString(c, test.text); err != nil {
+				t.Fatal(err)
+			}
+			_ = c.(*net.TCPConn).CloseWrite()
+			_ = c.SetReadDeadline(time.Now().Add(5 * time.Second))
+			if _, err := io.Copy(io.Discard, c); errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Error("the connection stays open")
+			}
+			s.stop()
+			if got := s.in.Counts(); got != test.want {
+				t.Errorf("counted %+v, want %+v", got, test.want)
+			}
+		})
+	}
+}
+
+// A datagram that is longer than log_msg_size is cut and counted.
+func TestLongDatagram(t *testing.T) {
+	d, addr := network(t, "network", func(n *Network) { n.Transport, n.LogMsgSize = "udp", 64 })
+	s := run(t, d, "$MSG")
+	send(t, "udp", addr, header+strings.Repeat("x", 100))
+	if got, want := s.wait(1), strings.Repeat("x", 64-len(header)); len(got) != 1 || got[0] != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	s.stop()
+	if c := s.in.Counts(); c.Truncated != 1 {
+		t.Errorf("counted %+v", c)
+	}
+}
