@@ -19,6 +19,7 @@ log { source(u); destination(d); };`, host, port, dir))
 	for _, address := range []string{s.tcp, "tcp://" + s.tcp, "udp://" + udp, "unix://" + dir + "/dgram"} {
 		expect(t, "", "--probe", address+"="+s.logFile) // the first of them makes the file
 	}
+	expect(t, "", "--udp-listen", udp)
 	text, err := os.ReadFile(s.logFile)
 	if err != nil || strings.Count(string(text), " probe kad-track-") != 4 {
 		t.Errorf("%v, got\n%s", err, text)
@@ -29,6 +30,7 @@ log { source(u); destination(d); };`, host, port, dir))
 	expect(t, "sent, but has not arrived in "+s.logFile+": no answer within 200ms", "--timeout", "200ms", "--probe", s.tcp+"="+s.logFile)
 	s.signal(t, syscall.SIGKILL)
 	expect(t, "connection refused", "--probe", s.tcp+"="+s.logFile)
+	expect(t, "nobody has bound it", "--udp-listen", udp)
 
 	expect(t, "want ADDR=FILE", "--probe", s.tcp)
 	expect(t, `unknown protocol "relp", want tcp, udp or unix`, "--probe", "relp://"+s.tcp+"="+s.logFile)
