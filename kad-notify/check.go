@@ -193,7 +193,7 @@ func orNone(patterns []string) string {
 
 // checkBGP asks gobgpd for its AS.
 func (n *notifier) checkBGP(c *cli.Context) error {
-	if !n.hasKind("bgp") {
+	if !n.config.hasKind("bgp") {
 		return nil
 	}
 	client, err := bgp.New(n.config.BGP.Options)

@@ -33,7 +33,8 @@ func fifoVerb() *cli.Command {
 		Name: "fifo", Usage: "handle the events of keepalived's notify FIFO, in order", ArgsUsage: "[PATH]",
 		Description: "Reads PATH (default " + defaultFIFO + "), which it makes when it is missing: run it before keepalived, as a unit, " +
 			"with notify_fifo PATH in keepalived.conf. As notify_fifo_script keepalived itself starts it and appends the path. " +
-			"When it begins and ends, and when a keepalived has ended, it does for BGP what the verb sync does.",
+			"When it begins and ends, and when a keepalived has ended, it does for BGP what the verb sync does. " +
+			"SIGHUP has it read notify.toml again; when that is wrong it says why and goes on with the old one.",
 		Flags: []cli.Flag{&cli.DurationFlag{Name: "stop-timeout", Value: 10 * time.Second,
 			Usage: "when told to end, handle what has been read, for at most this `TIME`"}},
 		Action: fifo,
@@ -55,6 +56,7 @@ func fifo(c *cli.Context) error {
 	if c.NArg() == 1 {
 		name = c.Args().First()
 	}
+	hangups := hangups() // before anybody can know that we are there
 	pipe, err := openFIFO(name)
 	if err != nil {
 		return err
@@ -62,7 +64,7 @@ func fifo(c *cli.Context) error {
 	defer pipe.Close()
 	ctx, stop := signal.NotifyContext(c.Context, syscall.SIGTERM, os.Interrupt)
 	defer stop()
-	return n.serve(ctx, pipe, c.Duration("stop-timeout"))
+	return n.serve(ctx, pipe, hangups, c.Duration("stop-timeout"))
 }
 
 // openFIFO opens a FIFO, which it makes when there is none, for this process alone. Open for
@@ -113,8 +115,9 @@ func claim(f *os.File) error {
 	return errors.Join(err, lockErr)
 }
 
-// serve handles events until ctx ends, and then those that have been read, for at most grace.
-func (n *notifier) serve(ctx context.Context, pipe *os.File, grace time.Duration) error {
+// serve handles events until ctx ends, and then those that have been read, for at most grace. For each of
+// hangups it reloads.
+func (n *notifier) serve(ctx context.Context, pipe *os.File, hangups <-chan os.Signal, grace time.Duration) error {
 	q := newQueue()
 	work, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer cancel(nil)
@@ -129,13 +132,17 @@ func (n *notifier) serve(ctx context.Context, pipe *os.File, grace time.Duration
 		_ = pipe.SetReadDeadline(time.Now().Add(drainTime))
 		time.AfterFunc(grace, func() { cancel(fmt.Errorf("not done %v after kad-notify was told to end", grace)) })
 	})()
+	go each(ctx, hangups, func() { q.push(reloadAsked) })
 	go n.relays.watch(ctx, q.heard, func() { q.push(keepalivedEnded) })
 	_, _ = daemon.SdNotify(false, daemon.SdNotifyReady) // keepalived, which waits for it, may start
 	n.settle(work)
 	for e, ok := q.pop(); ok && work.Err() == nil; e, ok = q.pop() {
-		if e == keepalivedEnded {
+		switch e {
+		case keepalivedEnded:
 			n.settle(work)
-		} else {
+		case reloadAsked:
+			n.reload(work)
+		default:
 			n.inOrder(work, e)
 		}
 	}

@@ -71,8 +71,9 @@ func whole(s string) string { return strings.ReplaceAll(s, "/", "\x00") }
 // notifier handles events.
 type notifier struct {
 	config *config
-	blind  bool   // the configuration could not be read
-	mode   string // script, fifo or sync, for the history
+	load   func() (*config, error) // as it is now
+	blind  bool                    // the configuration could not be read
+	mode   string                  // script, fifo or sync, for the history
 	store  store
 	relays *relays
 	stdout io.Writer

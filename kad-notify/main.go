@@ -100,12 +100,13 @@ func nearVerb(c *cli.Context) string {
 // newNotifier reads the configuration. When that is bad the notifier is blind: it has no
 // hooks, and only withdraws what it remembers to have announced.
 func newNotifier(c *cli.Context, mode string) (*notifier, error) {
-	cfg, err := loadConfig(c.String("config"), c.IsSet("config"))
+	load := func() (*config, error) { return loadConfig(c.String("config"), c.IsSet("config")) }
+	cfg, err := load()
 	if err != nil {
 		cfg, err = &config{StateDir: defaultStateDir}, cli.Exit(cli.BadConfig, err)
 	}
 	return &notifier{
-		config: cfg, blind: err != nil, mode: mode,
+		config: cfg, load: load, blind: err != nil, mode: mode,
 		store:  store{cfg.StateDir},
 		relays: &relays{configFile: c.String("keepalived-config")},
 		stdout: c.App.Writer, stderr: c.App.ErrWriter, name: c.App.Name,

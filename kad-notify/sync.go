@@ -49,7 +49,7 @@ type syncOptions struct {
 // sync makes the world agree with keepalived. It holds the locks of all instances from before it
 // asks keepalived until it is done, so that no event comes in between.
 func (n *notifier) sync(ctx context.Context, opt syncOptions) error {
-	if !n.hasKind("bgp") && !(opt.units && n.hasKind("unit")) {
+	if !n.config.hasKind("bgp") && !(opt.units && n.config.hasKind("unit")) {
 		return nil
 	}
 	records, err := n.lockAll(ctx, opt)
@@ -71,8 +71,8 @@ func (n *notifier) sync(ctx context.Context, opt syncOptions) error {
 	return err
 }
 
-func (n *notifier) hasKind(kind string) bool {
-	return slices.ContainsFunc(n.config.Hooks, func(h *hook) bool { return h.Kind == kind })
+func (c *config) hasKind(kind string) bool {
+	return slices.ContainsFunc(c.Hooks, func(h *hook) bool { return h.Kind == kind })
 }
 
 // lockAll takes the locks of all instances that are configured or remembered, in the order of
@@ -155,7 +155,7 @@ func (n *notifier) changes(records map[string]*record, now map[string]keepalived
 // syncBGP announces what is to be announced and withdraws the other VIPs, as far as gobgpd does not
 // have it so already.
 func (n *notifier) syncBGP(ctx context.Context, changes []*change, opt syncOptions) error {
-	if !n.hasKind("bgp") {
+	if !n.config.hasKind("bgp") {
 		return nil
 	}
 	client, err := bgp.New(n.config.BGP.Options)
