@@ -34,6 +34,7 @@ type Daemon struct {
 	*generation
 	ending sync.WaitGroup // destinations that an earlier configuration had
 	doors  []door
+	store  fdStore
 	loads  stats.Configuration
 
 	started time.Time
@@ -97,6 +98,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 	served := d.serve(ctx)
 	go d.watchVIPs(ctx)
 	d.notify(systemd.SdNotifyReady)
+	d.keepSockets()
 	for ctx.Err() == nil {
 		select {
 		case s := <-signals:

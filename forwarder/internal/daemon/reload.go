@@ -49,7 +49,9 @@ func (d *Daemon) isKept(c *config.Config, text string) bool {
 // lend adds the sockets that the sources of c may take over: from systemd at the start, then from sources that end.
 func (d *Daemon) lend(sockets *source.Sockets, c *config.Config) error {
 	if d.config == nil {
-		for _, f := range activation.Files(true) {
+		files := activation.Files(true)
+		d.store.inherit(files)
+		for _, f := range files {
 			if err := sockets.Add(f); err != nil {
 				return fmt.Errorf("socket %s of systemd: %w", f.Name(), err)
 			}
@@ -157,6 +159,7 @@ func (d *Daemon) change(next *candidate) {
 	before := d.generation
 	d.generation = next.generation
 	d.start()
+	d.keepSockets()
 	d.log.internal.Store(&next.internal)
 	var busy []func() bool
 	for name, r := range next.sources {

@@ -3,6 +3,7 @@ package source
 import (
 	"context"
 	"errors"
+	"iter"
 	"net"
 	"net/netip"
 	"os"
@@ -58,6 +59,19 @@ func (s *Sockets) take(network, address string) *os.File {
 	f := s.files[k][0]
 	s.files[k] = s.files[k][1:]
 	return f
+}
+
+// All gives those that nobody took, with network and address.
+func (s *Sockets) All() iter.Seq2[string, *os.File] {
+	return func(yield func(string, *os.File) bool) {
+		for address, files := range s.files {
+			for _, f := range files {
+				if !yield(address, f) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // Close closes those that nobody took.
