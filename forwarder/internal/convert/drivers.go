@@ -385,6 +385,9 @@ var parserDrivers = map[string]driver{
 		"quotes":     {key: "quote_pairs", convert: quotes},
 		"dialect": {key: "flags", convert: func(t *translator, c *call) (value, bool) {
 			v, ok := flags(t, c)
+			if names, isList := v.(list); isList {
+				v = append(names, "strip_whitespace")
+			}
 			t.diags.add(Warning, c.pos, "", "syslog-ng 3.38 loses the value of dialect(), it is taken as meant")
 			return v, ok
 		}},

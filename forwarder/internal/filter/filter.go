@@ -200,8 +200,11 @@ func (n *node) explain(m *logmsg.Message, depth int, out *[]Verdict) bool {
 	return result
 }
 
-// storeMatches keeps what the groups of a pattern matched: $0, $1, and the names.
+// storeMatches keeps what the groups of a regular expression matched: $0, $1, and the names.
 func storeMatches(p *match.Matcher, m *logmsg.Message, value []byte) bool {
+	if !p.HasGroups() {
+		return p.Match(value)
+	}
 	loc := p.Find(value)
 	if loc == nil {
 		return false
@@ -228,15 +231,34 @@ func StoreGroups(p *match.Matcher, m *logmsg.Message, value []byte, loc []int, p
 	}
 }
 
-// StoreNumbers keeps what the numbered groups matched at loc in value, $0 is all of it; what an earlier match left goes.
+// StoreNumbers keeps what the numbered groups matched at loc in value, $0 is all of it. What an earlier match left goes, but
+// for groups before the last one that matched now.
 func StoreNumbers(m *logmsg.Message, value []byte, loc []int) {
-	for i := range numbers {
-		if 2*i < len(loc) && loc[2*i] >= 0 {
+	last := 0
+	for i := 0; 2*i < len(loc) && i < len(numbers); i++ {
+		if loc[2*i] >= 0 {
 			m.Set(numbers[i], value[loc[2*i]:loc[2*i+1]])
-		} else {
-			m.Unset(numbers[i])
+			last = i
 		}
 	}
+	forget(m, last+1)
+}
+
+// forget takes the values of the numbered groups from the one of number first on.
+func forget(m *logmsg.Message, first int) {
+	for _, name := range numbers[first:] {
+		m.Unset(name)
+	}
+}
+
+// StoreItems keeps items as $1, $2, ...; there is no $0 then.
+func StoreItems(m *logmsg.Message, items [][]byte) {
+	m.Unset(numbers[0])
+	items = items[:min(len(items), len(numbers)-1)]
+	for i, item := range items {
+		m.Set(numbers[i+1], item)
+	}
+	forget(m, len(items)+1)
 }
 
 // atoi reads a number as C does: what comes before the first character that does not fit.

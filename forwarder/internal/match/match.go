@@ -49,6 +49,7 @@ type Matcher struct {
 	find func(b []byte) []int
 	re   *regexp.Regexp
 
+	groups   bool // it is a regular expression
 	anchored bool // a text that stands at the begin
 	refill   bool // an empty match may follow another; whether it does is not known of what looks back
 }
@@ -72,7 +73,11 @@ func Compile(pattern string, o Options) (*Matcher, error) {
 	}
 	switch o.Type {
 	case "", "pcre":
-		return compileRegexp(pattern, ignoreCase)
+		m, err := compileRegexp(pattern, ignoreCase)
+		if err == nil {
+			m.groups = true
+		}
+		return m, err
 	case "string":
 		return compileString(pattern, ignoreCase, prefix, substring)
 	case "glob":
@@ -148,6 +153,9 @@ func after(b []byte, loc []int) int {
 	_, n := utf8.DecodeRune(b[loc[1]:])
 	return loc[1] + n
 }
+
+// HasGroups tells whether the pattern is a regular expression, as written.
+func (p *Matcher) HasGroups() bool { return p.groups }
 
 // Groups are the names of the groups, "" for one without; the first stands for all of the match.
 func (p *Matcher) Groups() []string {

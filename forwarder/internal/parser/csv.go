@@ -7,14 +7,15 @@ import (
 	"kad/forwarder/internal/option"
 )
 
-// CSV parts the text into columns. Columns that the text has not are not set; text beyond the last one is left out.
+// CSV parts the text into columns. Columns that the text has not are not set, but for
+// the last one if it is greedy; text beyond the last one is left out.
 type CSV struct {
 	Common
-	Columns          []string `toml:"columns"`           // names
+	Columns          []string `toml:"columns"`           // names; one without a name is passed over
 	Delimiters       string   `toml:"delimiters"`        // each character is one
 	StringDelimiters []string `toml:"string_delimiters"` // of more than one character
 	Quotes           string   `toml:"quote_pairs"`       // opening and closing ones in turn
-	Null             string   `toml:"null"`              // a column of this text is not set
+	Null             string   `toml:"null"`              // a column of this text is empty
 	Prefix           string   `toml:"prefix"`            // of the names
 	Flags            []string `toml:"flags"`
 
@@ -46,14 +47,16 @@ func (c *CSV) Init() error {
 func (c *CSV) Process(m *logmsg.Message) bool {
 	text := c.input(m)
 	for i, name := range c.names {
-		if len(text) == 0 {
-			return !c.dropInvalid || c.greedy && i == len(c.names)-1
+		rest := c.greedy && i == len(c.names)-1
+		if len(text) == 0 && !rest {
+			return !c.dropInvalid
 		}
 		start := len(m.Arena())
 		var arena []byte
-		if arena, text = c.column(m.Arena(), text, c.greedy && i == len(c.names)-1); c.Null != "" && string(arena[start:]) == c.Null {
-			m.Unset(name)
-		} else {
+		if arena, text = c.column(m.Arena(), text, rest); c.Null != "" && string(arena[start:]) == c.Null {
+			arena = arena[:start]
+		}
+		if c.Columns[i] != "" {
 			m.SetArena(name, arena)
 		}
 	}
@@ -75,6 +78,9 @@ func (c *CSV) column(dst, text []byte, last bool) (arena, rest []byte) {
 			quote, text = c.Quotes[i+1], text[1:]
 			break
 		}
+	}
+	if c.strip {
+		text = bytes.TrimLeft(text, blanks)
 	}
 	for len(text) > 0 {
 		b := text[0]

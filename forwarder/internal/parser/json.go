@@ -3,16 +3,18 @@ package parser
 import (
 	"bytes"
 	"encoding/json"
-	"io"
 	"strconv"
 	"strings"
 
+	"kad/forwarder/internal/filter"
 	"kad/forwarder/internal/logmsg"
 	"kad/forwarder/internal/option"
+	"kad/forwarder/internal/template"
 )
 
 // JSON makes values of an object's members, nested ones with dots in their names. A list of mere values is joined by
-// commas, any other is its own text. What is no JSON, or a mere value, does not fit.
+// commas, any other is its own text; the elements of one that is the root are $1, $2, ... What is no JSON, or a mere value,
+// does not fit.
 type JSON struct {
 	Common
 	Prefix        string `toml:"prefix"`         // of the names
@@ -60,10 +62,7 @@ func (j *JSON) Process(m *logmsg.Message) bool {
 		}
 		text = rest
 	}
-	text = bytes.TrimLeft(text, " \t\r\n")
-	dec := json.NewDecoder(bytes.NewReader(text))
-	dec.UseNumber()
-	root, err := decodeJSON(dec, 0)
+	root, err := decodeJSON(text)
 	if err != nil {
 		return false
 	}
@@ -76,58 +75,15 @@ func (j *JSON) Process(m *logmsg.Message) bool {
 	case jsonObject:
 		j.setObject(m, j.Prefix, root)
 		return true
-	case []any: // its values have no names
+	case []any:
+		items := make([][]byte, len(root))
+		for i, v := range root {
+			items[i] = appendValue(nil, v)
+		}
+		filter.StoreItems(m, items)
 		return true
 	}
 	return false
-}
-
-// A jsonObject keeps its members in their order.
-type jsonObject []jsonMember
-
-type jsonMember struct {
-	name  string
-	value any // nil, bool, json.Number, string, []any, jsonObject
-}
-
-const maxJSONDepth = 100
-
-// decodeJSON reads one value.
-func decodeJSON(dec *json.Decoder, depth int) (any, error) {
-	token, err := dec.Token()
-	delim, ok := token.(json.Delim)
-	if err != nil || !ok {
-		return token, err
-	}
-	if depth > maxJSONDepth {
-		return nil, io.ErrUnexpectedEOF
-	}
-	if delim == '[' {
-		list := []any{}
-		for dec.More() {
-			v, err := decodeJSON(dec, depth+1)
-			if err != nil {
-				return nil, err
-			}
-			list = append(list, v)
-		}
-		_, err = dec.Token()
-		return list, err
-	}
-	object := jsonObject{}
-	for dec.More() {
-		name, err := dec.Token()
-		if err != nil {
-			return nil, err
-		}
-		v, err := decodeJSON(dec, depth+1)
-		if err != nil {
-			return nil, err
-		}
-		object = append(object, jsonMember{name.(string), v})
-	}
-	_, err = dec.Token()
-	return object, err
 }
 
 func member(of, step any) any {
@@ -155,7 +111,6 @@ func (j *JSON) setObject(m *logmsg.Message, prefix string, object jsonObject) {
 
 func (j *JSON) set(m *logmsg.Message, name string, value any) {
 	switch v := value.(type) {
-	case nil:
 	case jsonObject:
 		j.setObject(m, name+j.KeyDelimiter, v)
 	case []any:
@@ -175,18 +130,19 @@ func appendScalar(dst []byte, value any) []byte {
 		return strconv.AppendBool(dst, v)
 	case string:
 		return append(dst, v...)
-	case json.Number:
-		n, err := v.Int64()
-		if !strings.ContainsAny(string(v), ".eE") {
-			err = nil // too large for 64 bits: n is as near as can be
-		}
-		if err == nil {
-			return strconv.AppendInt(dst, n, 10)
-		}
-		f, _ := v.Float64()
-		return strconv.AppendFloat(dst, f, 'f', 6, 64)
+	case jsonNumber:
+		return v.append(dst)
 	}
 	return dst
+}
+
+// appendValue appends a mere value, or what another one was.
+func appendValue(dst []byte, value any) []byte {
+	switch value.(type) {
+	case []any, jsonObject:
+		return appendJSON(dst, value)
+	}
+	return appendScalar(dst, value)
 }
 
 // appendList joins mere values by commas.
@@ -199,7 +155,7 @@ func appendList(dst []byte, list []any) ([]byte, bool) {
 		if i > 0 {
 			dst = append(dst, ',')
 		}
-		dst = appendItem(dst, string(appendScalar(nil, e)))
+		dst = template.AppendItem(dst, appendScalar(nil, e), "")
 	}
 	return dst, true
 }
@@ -234,21 +190,8 @@ func appendJSON(dst []byte, value any) []byte {
 		return append(dst, bytes.ReplaceAll(bytes.TrimRight(text.Bytes(), "\n"), []byte("/"), []byte(`\/`))...)
 	case nil:
 		return append(dst, "null"...)
-	case json.Number:
+	case jsonNumber:
 		return append(dst, v...)
 	}
 	return appendScalar(dst, value)
 }
-
-// appendItem appends an item of a list, in quotes if it has a comma, quote, blank or backslash.
-func appendItem(dst []byte, item string) []byte {
-	if item != "" && !strings.ContainsAny(item, " ,\"'\\\t\r\n") {
-		return append(dst, item...)
-	}
-	if strings.Contains(item, `"`) && !strings.Contains(item, "'") {
-		return append(append(append(dst, '\''), escapeItem.Replace(item)...), '\'')
-	}
-	return append(append(append(dst, '"'), strings.ReplaceAll(escapeItem.Replace(item), `"`, `\"`)...), '"')
-}
-
-var escapeItem = strings.NewReplacer(`\`, `\\`, "\n", `\n`, "\r", `\r`, "\t", `\t`)

@@ -5,6 +5,7 @@ import (
 
 	"kad/forwarder/internal/logmsg"
 	"kad/forwarder/internal/option"
+	"kad/forwarder/internal/template"
 )
 
 // KV finds key=value pairs; what is no pair is passed over. A value ends at the separator of pairs, or before a blank and the
@@ -79,7 +80,7 @@ func (k *KV) addStray(stray, text []byte) []byte {
 	if len(stray) > 0 {
 		stray = append(stray, ',')
 	}
-	return appendItem(stray, string(text))
+	return template.AppendItem(stray, text, ",")
 }
 
 // value appends the value that text begins with and returns what follows it.

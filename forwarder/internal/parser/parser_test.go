@@ -1,6 +1,7 @@
 package parser
 
 import (
+	"encoding/json"
 	"errors"
 	"strings"
 	"testing"
@@ -26,7 +27,7 @@ func TestNamedValues(t *testing.T) {
 	kv := func(value, pair string) func() Parser {
 		return func() Parser { return &KV{Prefix: "k.", ValueSeparator: value, PairSeparator: pair} }
 	}
-	json := func() Parser { return &JSON{Prefix: "k.", KeyDelimiter: "."} }
+	plain := func() Parser { return &JSON{Prefix: "k.", KeyDelimiter: "."} }
 	marked := func() Parser { return &JSON{Prefix: "k.", Marker: "@cee:", ExtractPrefix: "a[1].b", KeyDelimiter: "."} }
 	re := func() Parser {
 		return &Regexp{Prefix: "k.", Patterns: []string{`user (?<user>\w+)`, `(?<n>\d+) errors`}}
@@ -44,17 +45,27 @@ func TestNamedValues(t *testing.T) {
 		{"kv no pair", kv("=", ", "), "foo bar = =x a==b", pairs, `{"bar":"=x","a":"=b"}`},
 		{"kv escapes", kv("=", ", "), `a="x\ny\"\q" b=x\ny c="un`, pairs, `{"c":"\"un","b":"x\\ny","a":"x\ny\"\\q"}`},
 		{"kv separators", kv(":", ";"), `a:1; b:two words ;c:"x;y"`, pairs, `{"c":"x;y","b":"two words","a":"1"}`},
-		{"json", json, `{"s":"x","i":12,"f":1.5,"t":true,"n":null,"o":{"a":{"b":"c"}},"l":["p","q r",1]}`, pairs, `{"t":"true","s":"x","o":{"a":{"b":"c"}},"l":"p,\"q r\",1","i":"12","f":"1.500000"}`},
-		{"json lists", json, `{"a":[[1,2],null],"b":[{"x":"y/"}],"c":[]}`, pairs, `{"c":"","b":"[{\"x\":\"y\\/\"}]","a":"[[1,2],null]"}`},
-		{"json numbers", json, `{"a":12345678901234567890,"b":1e10}`, pairs, `{"b":"10000000000.000000","a":"9223372036854775807"}`},
-		{"json text", json, "no json", pairs, "refused"},
-		{"json cut", json, `{"a":`, pairs, "refused"},
-		{"json deep", json, strings.Repeat(`{"a":`, 200), pairs, "refused"},
+		{"json", plain, `{"s":"x","i":12,"f":1.5,"t":true,"n":null,"o":{"a":{"b":"c"}},"l":["p","q r",1]}`, pairs, `{"t":"true","s":"x","o":{"a":{"b":"c"}},"n":"","l":"p,\"q r\",1","i":"12","f":"1.500000"}`},
+		{"json lists", plain, `{"a":[[1,2],null],"b":[{"x":"y/"}],"c":[]}`, pairs, `{"c":"","b":"[{\"x\":\"y\\/\"}]","a":"[[1,2],null]"}`},
+		{"json numbers", plain, `{"a":12345678901234567890,"b":1e10}`, pairs, `{"b":"10000000000.000000","a":"9223372036854775807"}`},
+		{"json text", plain, "no json", pairs, "refused"},
+		{"json cut", plain, `{"a":`, pairs, "refused"},
+		{"json deep", plain, strings.Repeat(`{"a":`, 200), pairs, "refused"},
+		{"json as json-c takes it", plain, "/* c */ {'a':\"x\ty\",\"b\":NaN,\"c\":TRUE,\"d\":-Infinity,\"e\":1e, // c\n\"f\":01,}", pairs, `{"f":"1","e":"1.000000","d":"-inf","c":"true","b":"nan","a":"x\ty"}`},
+		{"json escapes", plain, `{"a":"\ud83d\ude00\ud83d\u00e9\/","b":"x\u0000y"}`, pairs, "{\"b\":\"x\",\"a\":\"😀\uFFFDé/\"}"},
+		{"json, a list", plain, `["a b", 1.5, null, {"c": [2]}]`, "$0|$1|$2|$3|$4|$5", `|a b|1.500000||{"c":[2]}|`},
+		{"json, an open comment behind it", plain, `{"a":1} // c`, pairs, "refused"},
+		{"json, text behind it", plain, `{"a":1} c`, pairs, `{"a":"1"}`},
+		{"json, a bad escape", plain, `{"a":"\x41"}`, pairs, "refused"},
+		{"json, no comma", plain, `{"a":1 "b":2}`, pairs, "refused"},
+		{"json, a bare point", plain, `{"a":.5}`, pairs, "refused"},
+		{"json, half a comment", plain, `{"a":1 / "b":2}`, pairs, "refused"},
 		{"json marker", marked, `@cee: {"a":[0,{"b":{"c":1}}]}`, pairs, `{"c":"1"}`},
 		{"json without marker", marked, `{"a":[0,{"b":{"c":1}}]}`, pairs, "refused"},
 		{"json without the member", marked, `@cee:{"a":[0]}`, pairs, "refused"},
 		{"regexp first", re, "user bob, 3 errors", pairs, `{"user":"bob"}`},
 		{"regexp second", re, "3 errors", pairs, `{"n":"3"}`},
+		{"regexp numbers", re, "user bob", "$0|$1|$2", "user bob|bob|"},
 		{"regexp none", re, "nothing", pairs, "refused"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -130,6 +141,21 @@ func FuzzProcess(f *testing.F) {
 				t.Fatal(name, err)
 			}
 			p.Process(message(text))
+		}
+	})
+}
+
+// FuzzJSON: what package json takes is taken, and nothing that either takes or refuses breaks.
+func FuzzJSON(f *testing.F) {
+	for _, text := range []string{`{"a":[1,{"b":null}],"c":"\ud83d\ude00"}`, "{'a':1,/**/}", `[-Infinity,nan,1e5,""]`, `{"a":"\u00`} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		var v map[string]any
+		strict := json.Unmarshal([]byte(text), &v)
+		_, err := decodeJSON([]byte(text))
+		if strict == nil && err != nil && !strings.Contains(text, strings.Repeat("[", 20)) && !strings.Contains(text, strings.Repeat(`{"`, 20)) {
+			t.Errorf("%q is JSON and was refused", text)
 		}
 	})
 }

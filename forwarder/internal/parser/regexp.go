@@ -9,7 +9,7 @@ import (
 	"kad/forwarder/internal/option"
 )
 
-// Regexp makes values of the named groups of the first pattern that matches.
+// Regexp makes values of the named groups of the first pattern that matches; $0, $1, ... are what its groups matched.
 type Regexp struct {
 	Common
 	Patterns []string `toml:"patterns"`
@@ -40,6 +40,7 @@ func (r *Regexp) Process(m *logmsg.Message) bool {
 	for _, p := range r.matchers {
 		if loc := p.Find(text); loc != nil {
 			filter.StoreGroups(p, m, text, loc, r.Prefix)
+			filter.StoreNumbers(m, text, loc)
 			return true
 		}
 	}

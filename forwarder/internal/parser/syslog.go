@@ -15,7 +15,8 @@ import (
 	"kad/pkg/syslog"
 )
 
-// Syslog reads a syslog message within the message, whose header it replaces; a host that it does not name stays.
+// Syslog reads a syslog message within the message, whose header it replaces; a host and a PID that it does not name
+// stay.
 type Syslog struct {
 	Common
 	Flags           []string    `toml:"flags"`
@@ -23,15 +24,17 @@ type Syslog struct {
 	Zone            option.Zone `toml:"time_zone"`    // of stamps that name none
 	DefaultPriority string      `toml:"default_priority"`
 
+	noParse bool      // the text is the message, its header stays
 	parsers sync.Pool // of *syslog.Parser
 }
 
 // Init readies the parser.
 func (s *Syslog) Init() error {
-	p, _, err := HeaderOptions(s.Flags)
+	p, header, err := HeaderOptions(s.Flags)
 	if err != nil {
 		return err
 	}
+	s.noParse = header.NoParse
 	if p.DefaultPriority, err = ParsePriority(s.DefaultPriority); err != nil {
 		return option.Errorf("default_priority", "%w", err)
 	}
@@ -43,6 +46,10 @@ func (s *Syslog) Init() error {
 // Process parses m.
 func (s *Syslog) Process(m *logmsg.Message) bool {
 	text := s.input(m)
+	if s.noParse {
+		m.Msg = text
+		return true
+	}
 	p := s.parsers.Get().(*syslog.Parser)
 	defer s.parsers.Put(p)
 	var inner syslog.Message
@@ -52,6 +59,9 @@ func (s *Syslog) Process(m *logmsg.Message) bool {
 		}
 		SetError(m, text, err)
 		return true
+	}
+	if len(inner.ProcID) == 0 {
+		inner.ProcID = m.ProcID
 	}
 	if len(inner.Hostname) == 0 {
 		inner.Hostname = m.Hostname

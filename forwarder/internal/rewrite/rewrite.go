@@ -294,7 +294,11 @@ type Priority struct {
 	parse func(text string, old syslog.Priority) (syslog.Priority, error)
 }
 
-const maxPriority = 1023 // greater numbers are a mistake for set_pri
+// Greater numbers are a mistake for set_pri and set_facility.
+const (
+	maxPriority = 1023
+	maxFacility = 127
+)
 
 func parsePri(text string, old syslog.Priority) (p syslog.Priority, err error) {
 	for _, c := range text {
@@ -318,6 +322,9 @@ func parseSeverity(text string, old syslog.Priority) (syslog.Priority, error) {
 
 func parseFacility(text string, old syslog.Priority) (syslog.Priority, error) {
 	f, err := syslog.ParseFacility(text)
+	if err == nil && f > maxFacility {
+		err = fmt.Errorf("%s is more than %d", text, maxFacility)
+	}
 	return syslog.NewPriority(f, old.Severity()), err
 }
 

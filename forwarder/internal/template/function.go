@@ -2,6 +2,7 @@ package template
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/base64"
 	"encoding/binary"
 	"fmt"
@@ -44,7 +45,7 @@ var functions = map[string]function{
 	"echo":              {0, -1, echo},
 	"length":            {0, -1, length},
 	"substr":            {2, 3, substr},
-	"strip":             {0, -1, transform(bytes.TrimSpace)},
+	"strip":             {0, -1, strip},
 	"uppercase":         {0, -1, transform(mapRunes(unicode.ToUpper))},
 	"lowercase":         {0, -1, transform(mapRunes(unicode.ToLower))},
 	"url-encode":        {0, -1, transform(func(b []byte) []byte { return []byte(strings.ReplaceAll(url.QueryEscape(string(b)), "+", "%20")) })},
@@ -60,8 +61,9 @@ var functions = map[string]function{
 	"env":               {1, 1, environment},
 	"ipv4-to-int":       {1, 1, transform(ipv4ToInt)},
 	"round":             {1, 2, rounding(math.Round)},
-	"ceil":              {1, 2, rounding(math.Ceil)},
-	"floor":             {1, 2, rounding(math.Floor)},
+	"ceil":              {1, 1, rounding(math.Ceil)},
+	"floor":             {1, 1, rounding(math.Floor)},
+	"uuid":              {0, 0, func(dst []byte, _ []*Template, _ *logmsg.Message, _ *Context) []byte { return appendUUID(dst) }},
 	"+":                 {0, -1, arithmetic(add, func(a, b float64) float64 { return a + b })},
 	"-":                 {0, -1, arithmetic(subtract, func(a, b float64) float64 { return a - b })},
 	"*":                 {0, -1, arithmetic(multiply, func(a, b float64) float64 { return a * b })},
@@ -75,8 +77,12 @@ var forms map[string]func(t *Template, words []string) (part, error)
 func init() { // they call the parser
 	forms = map[string]func(t *Template, words []string) (part, error){
 		"if": parseIf, "or": parseOr, "grep": parseGrep, "template": parseTemplate, "sanitize": parseSanitize,
-		"format-json": parseJSON, "format-welf": parseWELF,
+		"format-json": parseJSON, "format-flat-json": parseFlatJSON, "format-welf": parseWELF, "map": parseMap,
 	}
+	for name := range hashes {
+		forms[name] = parseHash(name)
+	}
+	maps.Copy(functions, listFunctions)
 }
 
 // FunctionNames are the names of all functions, sorted.
@@ -96,7 +102,7 @@ func parseCall(t *Template, text string) (part, error) {
 	if len(words) == 0 {
 		return nil, fmt.Errorf("$() has no function")
 	}
-	name, words := words[0], words[1:]
+	name, words := strings.ReplaceAll(words[0], "_", "-"), words[1:]
 	if form := forms[name]; form != nil {
 		return form(t, words)
 	}
@@ -135,7 +141,8 @@ func (t *Template) sub(text string) (*Template, error) {
 	return p.t, nil
 }
 
-// splitWords parts arguments at blanks. Quotes keep them together and go away; within parentheses they stay.
+// splitWords parts arguments at blanks. Quotes keep them together and go away, as do backslashes outside of them; within
+// parentheses they stay.
 func splitWords(text string) (words []string, err error) {
 	for i := 0; ; {
 		for i < len(text) && (text[i] == ' ' || text[i] == '\t' || text[i] == '\n') {
@@ -157,9 +164,6 @@ func splitWords(text string) (words []string, err error) {
 			case c == '"' || c == '\'':
 				end := i + 1
 				for end < len(text) && text[end] != c {
-					if c == '"' && text[end] == '\\' && end+1 < len(text) {
-						end++
-					}
 					word = append(word, text[end])
 					end++
 				}
@@ -167,6 +171,9 @@ func splitWords(text string) (words []string, err error) {
 					return nil, fmt.Errorf("%c is missing", c)
 				}
 				i = end + 1
+			case c == '\\' && i+1 < len(text):
+				word = append(word, text[i+1])
+				i += 2
 			default:
 				word = append(word, c)
 				i++
@@ -314,6 +321,19 @@ func transform(f func([]byte) []byte) writer {
 	}
 }
 
+// strip takes the blanks around each argument away, and what is empty then.
+func strip(dst []byte, args []*Template, m *logmsg.Message, c *Context) []byte {
+	start := len(dst)
+	for _, a := range args {
+		text := bytes.TrimSpace(a.append(nil, m, c))
+		if len(text) > 0 && len(dst) > start {
+			dst = append(dst, ' ')
+		}
+		dst = append(dst, text...)
+	}
+	return dst
+}
+
 func urlDecode(b []byte) []byte {
 	s, err := url.PathUnescape(string(b))
 	if err != nil {
@@ -386,12 +406,12 @@ func replace(dst []byte, args []*Template, m *logmsg.Message, c *Context) []byte
 func padding(dst []byte, args []*Template, m *logmsg.Message, c *Context) []byte {
 	with := " "
 	if len(args) == 3 {
-		with = text(args[2], m, c)
+		with = cmp.Or(text(args[2], m, c), with)
 	}
 	value := text(args[0], m, c)
 	width, _ := parseInt([]byte(text(args[1], m, c)))
 	const most = 1 << 16 // no value is longer
-	for n := int(min(width, most)) - len(value); n > 0 && with != ""; n -= len(with) {
+	for n := int(min(width, most)) - len(value); n > 0; n -= len(with) {
 		dst = append(dst, with[:min(n, len(with))]...)
 	}
 	return append(dst, value...)
@@ -512,7 +532,7 @@ func parseFloat(s string) float64 {
 // rounding makes a function of a number and how many digits it keeps behind the point.
 func rounding(f func(float64) float64) writer {
 	return func(dst []byte, args []*Template, m *logmsg.Message, c *Context) []byte {
-		n, err := strconv.ParseFloat(text(args[0], m, c), 64)
+		n, err := strconv.ParseFloat(strings.TrimLeft(text(args[0], m, c), " "), 64)
 		digits := int64(0)
 		ok := err == nil
 		if len(args) == 2 && ok {
@@ -522,7 +542,7 @@ func rounding(f func(float64) float64) writer {
 			return append(dst, notANumber...)
 		}
 		scale := math.Pow10(int(digits))
-		return strconv.AppendFloat(dst, f(n*scale)/scale, 'f', int(digits), 64)
+		return strconv.AppendFloat(dst, f(n*scale)/scale+0, 'f', int(digits), 64)
 	}
 }
 

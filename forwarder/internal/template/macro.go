@@ -58,7 +58,7 @@ var macros = map[string]macro{
 			if i > 0 {
 				dst = append(dst, ',')
 			}
-			dst = append(dst, tag...)
+			dst = AppendItem(dst, []byte(tag), ",")
 		}
 		return dst
 	},

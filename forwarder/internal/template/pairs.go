@@ -46,13 +46,22 @@ func parseJSON(t *Template, words []string) (part, error) { return parseFormat(t
 // parseWELF reads the arguments of $(format-welf).
 func parseWELF(t *Template, words []string) (part, error) { return parseFormat(t, words, appendWELF) }
 
+// parseFlatJSON reads those of $(format-flat-json): names with dots stay as they are.
+func parseFlatJSON(t *Template, words []string) (part, error) {
+	return parseFormat(t, words, appendFlatJSON)
+}
+
 func parseFormat(t *Template, words []string, write func(dst []byte, values []pairValue, p *pairs) []byte) (part, error) {
 	p := &pairs{}
 	if err := p.parse(t, words); err != nil {
 		return nil, err
 	}
 	return macro(func(dst []byte, m *logmsg.Message, c *Context) []byte {
-		return write(dst, p.values(m, c), p)
+		values := p.values(m, c)
+		if !slices.ContainsFunc(values, pairValue.isBad) {
+			dst = write(dst, values, p)
+		}
+		return dst
 	}), nil
 }
 
@@ -209,8 +218,11 @@ var kinds = []string{"string", "int", "int32", "int64", "double", "float", "bool
 
 func (p *pairs) addPair(t *Template, name, text string) error {
 	kind := ""
-	if i := strings.IndexByte(text, '('); i > 0 && strings.HasSuffix(text, ")") && slices.Contains(kinds, text[:i]) {
-		kind, text = text[:i], text[i+1:len(text)-1]
+	if i := strings.IndexByte(text, '('); i > 0 && strings.HasSuffix(text, ")") && text[0] != '$' {
+		if kind = text[:i]; !slices.Contains(kinds, kind) {
+			return fmt.Errorf("type %q is not known, want one of %s", kind, strings.Join(kinds, " "))
+		}
+		text = text[i+1 : len(text)-1]
 	}
 	value, err := t.sub(text)
 	p.fixed = append(p.fixed, fixedPair{name, kind, value})
@@ -331,9 +343,6 @@ func (p *pairs) fromMessage(m *logmsg.Message, c *Context, add func(name, kind, 
 	}
 	m.Names(func(n logmsg.Name) {
 		name := n.String()
-		if name != "" && name[0] >= '0' && name[0] <= '9' {
-			return // a match of a regular expression
-		}
 		wanted := anyMatch(p.keys, name)
 		for _, scope := range p.scopes {
 			wanted = wanted || inScope(scope, n)
@@ -403,38 +412,58 @@ func (n *jsonNode) append(dst []byte) []byte {
 	return append(dst, '}')
 }
 
-func appendJSONValue(dst []byte, v pairValue) []byte {
+// isBad tells whether the value is not of its kind: then nothing is written at all.
+func (v pairValue) isBad() bool {
+	var err error
 	switch v.kind {
 	case "int", "int32", "int64":
-		if n, err := strconv.ParseInt(v.value, 10, 64); err == nil {
-			return strconv.AppendInt(dst, n, 10)
-		}
+		_, err = strconv.ParseInt(v.value, 10, 64)
 	case "double", "float":
-		if f, err := strconv.ParseFloat(v.value, 64); err == nil {
-			return strconv.AppendFloat(dst, f, 'g', -1, 64)
-		}
+		_, err = strconv.ParseFloat(v.value, 64)
 	case "boolean":
-		switch {
-		case v.value == "" || strings.ContainsAny(v.value[:1], "0fFnN"):
-			return append(dst, "false"...)
-		case strings.ContainsAny(v.value[:1], "1tTyY"):
-			return append(dst, "true"...)
-		}
-	case "literal":
+		return v.value == "" || !strings.ContainsAny(v.value[:1], "0fF1tT")
+	}
+	return err != nil
+}
+
+func appendJSONValue(dst []byte, v pairValue) []byte {
+	switch v.kind {
+	case "int", "int32", "int64", "double", "float", "literal":
 		return append(dst, v.value...)
+	case "boolean":
+		return strconv.AppendBool(dst, strings.ContainsAny(v.value[:1], "1tT"))
 	case "null":
 		return append(dst, "null"...)
 	case "list":
 		dst = append(dst, '[')
-		for i, item := range strings.Split(v.value, ",") {
+		for i, item := range listItems([]byte(v.value)) {
 			if i > 0 {
 				dst = append(dst, ',')
 			}
-			dst = appendJSONString(dst, item)
+			dst = appendJSONString(dst, string(item))
 		}
 		return append(dst, ']')
 	}
 	return appendJSONString(dst, v.value)
+}
+
+// appendFlatJSON makes one object.
+func appendFlatJSON(dst []byte, values []pairValue, p *pairs) []byte {
+	dst = append(dst, '{')
+	for i, v := range values {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		name, dot := strings.CutPrefix(v.name, ".")
+		if dot && p.keepDot {
+			name = v.name
+		} else if dot {
+			name = "_" + name
+		}
+		dst = append(appendJSONString(dst, name), ':')
+		dst = appendJSONValue(dst, v)
+	}
+	return append(dst, '}')
 }
 
 // appendJSONString quotes s; bytes that are not UTF-8 are written as \xNN, with the backslash quoted.

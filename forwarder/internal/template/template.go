@@ -256,11 +256,32 @@ func (p *parser) dollar(rest string) error {
 		p.t.parts = append(p.t.parts, macroPart(rest[:n], ""))
 		p.pos += n + 1
 	}
-	if rest := p.text[p.pos:]; strings.HasPrefix(rest, "@@") { // @ after a macro asks for a context of correlation
-		p.lit = append(p.lit, '@')
-		p.pos += 2
+	if rest[0] == '{' || rest[0] == '(' {
+		p.reference()
 	}
 	return nil
+}
+
+// reference reads what follows } or ): @N asks for the Nth message before this one in a context of correlation. There is
+// none, so that but for N = 0 the macro stands for nothing. @@ is an @.
+func (p *parser) reference() {
+	rest := p.text[p.pos:]
+	if strings.HasPrefix(rest, "@@") {
+		p.lit = append(p.lit, '@')
+		p.pos += 2
+		return
+	}
+	n := 0
+	for n+1 < len(rest) && rest[0] == '@' && '0' <= rest[n+1] && rest[n+1] <= '9' {
+		n++
+	}
+	if n == 0 {
+		return
+	}
+	if strings.Trim(rest[1:n+1], "0") != "" {
+		p.t.parts[len(p.t.parts)-1] = literal(nil)
+	}
+	p.pos += n + 1
 }
 
 func isNameByte(c byte) bool {
@@ -280,10 +301,9 @@ func closing(text string) int {
 			}
 		case '"', '\'':
 			for i++; i < len(text) && text[i] != c; i++ {
-				if text[i] == '\\' && c == '"' {
-					i++
-				}
 			}
+		case '\\':
+			i++
 		}
 	}
 	return -1
