@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
@@ -35,15 +36,25 @@ func explain(c *cli.Context) error {
 	if err != nil {
 		return cli.Usagef("--peer: %q is not an address", c.String("peer"))
 	}
-	if text := strings.Join(c.Args().Slice(), " "); text != "" {
-		explainMessage(c.App.Writer, cfg, in, []byte(text), peer)
+	one := func(frame []byte) error {
+		if c.String("output") == "json" {
+			return json.NewEncoder(c.App.Writer).Encode(explainJSON(in, frame, peer))
+		}
+		explainMessage(c.App.Writer, cfg, in, frame, peer)
 		return nil
+	}
+	if text := strings.Join(c.Args().Slice(), " "); text != "" {
+		return one([]byte(text))
 	}
 	lines := bufio.NewScanner(c.App.Reader)
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
-		explainMessage(c.App.Writer, cfg, in, lines.Bytes(), peer)
-		fmt.Fprintln(c.App.Writer)
+		if err := one(lines.Bytes()); err != nil {
+			return err
+		}
+		if c.String("output") == "text" {
+			fmt.Fprintln(c.App.Writer)
+		}
 	}
 	return lines.Err()
 }
@@ -51,10 +62,9 @@ func explain(c *cli.Context) error {
 // input is where messages of a source enter; "" is the first one.
 func input(cfg *config.Config, name string) (*source.Input, error) {
 	var known []string
-	program := logpath.Compile(cfg.Graph)
 	for _, s := range cfg.Sources {
 		if (s.Name == name || name == "") && len(s.Drivers) > 0 {
-			return source.NewInput(s.Name, s.Drivers[0], program, program.Entry(s.Name, 0), slog.New(slog.DiscardHandler)), nil
+			return driverInput(cfg, s, 0), nil
 		}
 		known = append(known, s.Name)
 	}
@@ -66,6 +76,12 @@ func input(cfg *config.Config, name string) (*source.Input, error) {
 		return nil, cli.Hint(err, fmt.Sprintf("did you mean %q?", near))
 	}
 	return nil, err
+}
+
+// driverInput is where messages of one driver of a source enter.
+func driverInput(cfg *config.Config, s *config.Source, driver int) *source.Input {
+	program := logpath.Compile(cfg.Graph)
+	return source.NewInput(s.Name, s.Drivers[driver], program, program.Entry(s.Name, driver), slog.New(slog.DiscardHandler))
 }
 
 func explainMessage(w io.Writer, cfg *config.Config, in *source.Input, frame []byte, peer netip.Addr) {
@@ -150,11 +166,11 @@ func (e *explainer) send(s *logpath.Send, m *logmsg.Message) {
 	if !ok {
 		return
 	}
-	text, file := d.Render(m)
-	if file != "" {
-		file = " " + file
+	text, to := d.Render(m)
+	if to != "" {
+		to = " " + to
 	}
-	e.printf("-> destination %s%s: %q", s.Name, file, text)
+	e.printf("-> destination %s%s: %q", s.Name, to, text)
 }
 
 func (e *explainer) verdicts(x *filter.Expr, m *logmsg.Message) {
@@ -212,16 +228,20 @@ func (e *explainer) changes(m *logmsg.Message) {
 }
 
 func flagText(flags logpath.Flags) string {
-	names := []string{}
+	names := flagWords(flags)
+	if len(names) == 0 {
+		return ""
+	}
+	return " (" + strings.Join(names, ", ") + ")"
+}
+
+func flagWords(flags logpath.Flags) (names []string) {
 	for _, f := range flagNames {
 		if flags&f.flag != 0 {
 			names = append(names, f.name)
 		}
 	}
-	if len(names) == 0 {
-		return ""
-	}
-	return " (" + strings.Join(names, ", ") + ")"
+	return names
 }
 
 var flagNames = []struct {
@@ -235,15 +255,8 @@ var flagNames = []struct {
 // received are the texts that each destination would get of a message.
 func received(in *source.Input, frame []byte, peer netip.Addr) map[string][]string {
 	got := map[string][]string{}
-	in.Inject(frame, peer, func(ev logpath.Event) {
-		s, ok := ev.Element.(*logpath.Send)
-		if !ok || ev.Kind != logpath.Node {
-			return
-		}
-		if d, ok := s.Sink.(*destination.Destination); ok {
-			text, _ := d.Render(ev.Message)
-			got[s.Name] = append(got[s.Name], string(bytes.TrimSuffix(text, []byte("\n"))))
-		}
-	})
+	for _, d := range explainJSON(in, frame, peer).Deliveries {
+		got[d.Destination] = append(got[d.Destination], string(bytes.TrimSuffix(d.data(), []byte("\n"))))
+	}
 	return got
 }

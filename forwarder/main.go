@@ -46,7 +46,7 @@ func newApp() *cli.App {
 			{Name: "check", Usage: "tell everything that is wrong with the configuration", Flags: []cli.Flag{configFlag}, Action: check},
 			{
 				Name: "explain", Usage: "tell what happens to a message, or to each line of standard input", ArgsUsage: "[MESSAGE]", Action: explain,
-				Flags: []cli.Flag{configFlag, sourceFlag, &cli.StringFlag{Name: "peer", Usage: "take `ADDRESS` for the sender", Value: "127.0.0.1"}},
+				Flags: []cli.Flag{configFlag, sourceFlag, cli.OutputFlag("text", "json"), &cli.StringFlag{Name: "peer", Usage: "take `ADDRESS` for the sender", Value: "127.0.0.1"}},
 			},
 			{Name: "test", Usage: "run the routing cases of a file", ArgsUsage: "FILE", Flags: []cli.Flag{configFlag}, Action: testRoutes},
 			{Name: "graph", Usage: "draw the log paths", Flags: []cli.Flag{configFlag, cli.OutputFlag("text", "dot", "mermaid")}, Action: graph},

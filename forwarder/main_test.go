@@ -102,8 +102,14 @@ log rest (fallback)
 			t.Errorf("code %d, %s\ngot\n%s\nwant\n%s", code, stderr, stdout, test.want)
 		}
 	}
-	if code, stdout, _ := forwarder(t, "<22>Oct 11 22:14:15 h a: 1\n<22>Oct 11 22:14:15 h a: 2\n", "explain", "-c", config); code != 0 || strings.Count(stdout, "TAGS = \"t,.source.s\", it was \".source.s\"") != 2 {
+	if code, stdout, _ := forwarder(t, "<22>Oct 11 22:14:15 h a: 1\n<22>Oct 11 22:14:15 h a: 2\n", "explain", "-c", config); code != 0 || strings.Count(stdout, "TAGS = ") != 2 || strings.Count(stdout, ", it was \".source.s\"\n") != 2 {
 		t.Errorf("code %d of standard input, got\n%s", code, stdout)
+	}
+	const asJSON = `{"schema":1,"source":"s","paths":[{"name":"mail","flags":["final"],"processed":false,"steps":[{"kind":"filter","name":"f_mail","accepted":false}]},` +
+		`{"name":"rest","flags":["fallback"],"processed":true,"steps":[{"kind":"destination","name":"rest","accepted":true}]}],` +
+		`"deliveries":[{"destination":"rest","to":"/var/log/h.log","bytes":"/wo="}]}` + "\n"
+	if code, stdout, stderr := forwarder(t, "<13>Oct 11 22:14:15 h app: \xff\n", "explain", "-c", config, "-o", "json"); code != 0 || stdout != asJSON {
+		t.Errorf("code %d, %s, got\n%s", code, stderr, stdout)
 	}
 	if code, _, stderr := forwarder(t, "", "explain", "-c", config, "--source", "t", "x"); code != 1 || !strings.HasPrefix(stderr, "forwarder: no source \"t\"\n") {
 		t.Errorf("code %d, %s", code, stderr)

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
+	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -343,11 +345,30 @@ func (b *batch) hand(q *queue.Batch) {
 // errClosed is what a write to a closed peer finds.
 var errClosed = errors.New("the peer has closed the connection")
 
-// Render is what the destination would send of m, and to which file if it has several.
-func (d *Destination) Render(m *logmsg.Message) (text []byte, file string) {
+// Render is what the destination would send of m, and where to: the path of a file, an address, a command.
+func (d *Destination) Render(m *logmsg.Message) (text []byte, to string) {
 	b := d.NewBatch().(*batch)
 	if b.format.Key != nil {
-		file = string(b.format.Key(nil, m, &b.context))
+		to = string(b.format.Key(nil, m, &b.context))
+	} else {
+		to = target(d.driver)
 	}
-	return b.format.Append(nil, m, &b.context), file
+	return b.format.Append(nil, m, &b.context), to
+}
+
+// target is where a driver sends to, if that does not depend on the message.
+func target(driver Driver) string {
+	switch d := driver.(type) {
+	case *File:
+		return d.Path.String()
+	case *Network:
+		return net.JoinHostPort(d.Address, strconv.Itoa(d.Port))
+	case *Unix:
+		return d.Path
+	case *Pipe:
+		return d.Path
+	case *Program:
+		return d.Command
+	}
+	return ""
 }
