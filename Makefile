@@ -27,7 +27,7 @@ SHELL := bash
 .NOTPARALLEL: # labs need the processors for themselves
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 .DEFAULT_GOAL := build
-.PHONY: help deps race-deps build test unit integration race lint fuzz bench bench-peers bench-failover benchstat cover man completions demo install packages clean
+.PHONY: help deps race-deps build test unit integration race lint fuzz bench bench-peers bench-failover chaos benchstat cover man completions demo install packages clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -123,6 +123,9 @@ bench-peers: deps build ## forwarder, syslog-ng and a relay of lines side by sid
 
 bench-failover: deps build ## what the death of a server costs, forwarder and syslog-ng side by side: FAILOVER='-runs 10 -rate 20000'
 	@go run ./integration/failover $(FAILOVER)
+
+chaos: deps ## break a chain of forwarders at random for CHAOS=10m (SEED=N does the same again), and count what got lost
+	@CHAOS=$(or $(CHAOS),10m) KAD_REQUIRE=1 go test -count 1 -timeout 24h -v -artifacts ./integration/chaos
 
 benchstat: ## compare two outputs of make bench COUNT=10: OLD=file NEW=file
 	@go run $(BENCHSTAT) $(OLD) $(NEW)

@@ -112,6 +112,14 @@ func (h *Host) PID(p Program) int {
 	return h.runningDaemon(p).cmd.Process.Pid
 }
 
+// Running tells whether a program runs, and its PID.
+func (h *Host) Running(p Program) (pid int, ok bool) {
+	if d := h.find(p); d != nil && d.running() {
+		return d.cmd.Process.Pid, true
+	}
+	return 0, false
+}
+
 func (h *Host) find(p Program) *daemon {
 	i := slices.IndexFunc(h.daemons, func(d *daemon) bool { return d.Name == p.Name })
 	if i < 0 {
