@@ -431,3 +431,89 @@ destination = ["file"]
 		t.Error("the message does not arrive")
 	}
 }
+
+// A destination that changes goes on with its queue, in memory or on disk, and with the server in use.
+func TestReloadKeepsQueue(t *testing.T) {
+	for _, test := range []struct{ name, before, after string }{
+		{"memory", "log_fifo_size = 1000\n", "log_fifo_size = 500\n"},
+		{"disk", "disk_buffer = { front_cache_size = 100 }\n", "disk_buffer = { front_cache_size = 50, reliable = true }\n"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			server, port, dir := collect(t), freePort(t), t.TempDir()
+			config := func(template, options string) string {
+				return fmt.Sprintf(`
+[source.tcp]
+driver = "network"
+ip = "127.0.0.1"
+port = %d
+[destination.server]
+driver = "network"
+address = "127.0.0.2"
+failover = { servers = ["127.0.0.1"] }
+port = %d
+template = %q
+%s
+[log.all]
+source = ["tcp"]
+destination = ["server"]
+flags = ["flow_control"]
+`, port, server.port(), template, strings.Replace(options, "{", fmt.Sprintf("{ dir = %q,", dir), 1))
+			}
+			s := serve(t, config("$MSG\n", test.before))
+			conn, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			if !happens(func() bool { return server.connections.Load() == 1 }) {
+				t.Fatalf("there is no connection to the second server\n%s", s.said())
+			}
+			primary, err := net.Listen("tcp", fmt.Sprintf("127.0.0.2:%d", server.port()))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer primary.Close()
+			go func() {
+				if conn, err := primary.Accept(); err == nil {
+					conn.Close()
+					t.Error("the primary server is used after a reload, though the other one worked")
+				}
+			}()
+			stop, sent := make(chan struct{}), make(chan int)
+			go func() {
+				for i := 0; ; i++ {
+					select {
+					case <-stop:
+						sent <- i
+						return
+					default:
+						fmt.Fprintf(conn, "<13>Oct 11 22:14:15 h app: %d\n", i)
+					}
+				}
+			}()
+			for range 3 {
+				s.write(config("$MSG 2\n", test.after))
+				s.signal(syscall.SIGHUP, "configuration is loaded")
+				s.write(config("$MSG 1\n", test.before))
+				s.signal(syscall.SIGHUP, "configuration is loaded")
+			}
+			close(stop)
+			want := <-sent
+			_ = conn.Close()
+			next := 0
+			for next < want {
+				select {
+				case line := <-server.lines:
+					var n int
+					if _, err := fmt.Sscan(line, &n); err != nil || n > next {
+						t.Fatalf("got %q, want %d\n%s", line, next, s.said())
+					}
+					next = max(next, n+1)
+				case <-time.After(10 * time.Second):
+					t.Fatalf("nothing comes after %d of %d\n%s", next, want, s.said())
+				}
+			}
+			s.end()
+		})
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"kad/forwarder/internal/config"
+	"kad/forwarder/internal/destination"
 	"kad/forwarder/internal/logpath"
 	"kad/forwarder/internal/source"
 	"kad/forwarder/internal/stats"
@@ -21,6 +22,13 @@ type candidate struct {
 	program  *logpath.Program
 	internal []*source.Internal
 	opened   []func() // what to close if it comes to nothing
+	heirs    []heir
+}
+
+// An heir is a destination that goes on with the queue of the one before.
+type heir struct {
+	*destination.Destination
+	before *destination.Destination
 }
 
 // build opens all that c needs and that does not run already. When it fails, nothing is open that was not before.
@@ -74,6 +82,11 @@ func (d *Daemon) buildDestinations(next *candidate) (err error) {
 		if d.isKept(next.config, name) {
 			next.destinations[name] = d.destinations[name]
 			kept[dest] = d.destinations[name].Destination
+			continue
+		}
+		if before := d.destinations[name]; before != nil && dest.CanInherit(before.Destination) {
+			next.destinations[name] = &sending{Destination: dest}
+			next.heirs = append(next.heirs, heir{dest, before.Destination})
 			continue
 		}
 		if openErr := dest.Open(d.logger); openErr != nil {
@@ -154,10 +167,18 @@ func (d *Daemon) reload() error {
 }
 
 // change lets next take the place of what runs. Sources that stay take the new program from their next read on; those that
-// end finish what they have read; and a destination that ends sends what it has, when nothing leads to it any more.
+// end finish what they have read; and a destination that ends sends what it has, when nothing leads to it any more, unless
+// the one in its place does.
 func (d *Daemon) change(next *candidate) {
 	before := d.generation
 	d.generation = next.generation
+	inherited := map[*destination.Destination]bool{}
+	for _, h := range next.heirs {
+		inherited[h.before] = true
+		if err := h.Inherit(h.before); err != nil {
+			d.logger.Error("an option needs a restart", "destination", h.Name, "error", err)
+		}
+	}
 	d.start()
 	d.keepSockets()
 	d.log.internal.Store(&next.internal)
@@ -179,7 +200,7 @@ func (d *Daemon) change(next *candidate) {
 	}
 	var retired []*sending
 	for name, s := range before.destinations {
-		if next.destinations[name] != s {
+		if next.destinations[name] != s && !inherited[s.Destination] {
 			retired = append(retired, s)
 		}
 	}

@@ -120,13 +120,18 @@ type Destination struct {
 	reopen atomic.Bool
 	sender *sender // of connections; nil: the driver's Conn is used
 
-	received, dropped, sent atomic.Uint64
+	*counters
+	*handover
 	failure                 atomic.Pointer[string] // of the driver's Conn; nil: it works
 }
 
+// Counters are of a destination, and of the one that goes on where it ends.
+type counters struct{ received, dropped, sent atomic.Uint64 }
+
 // New makes a destination of a driver whose Init was called. It starts nothing.
 func New(name string, driver Driver) *Destination {
-	d := &Destination{Name: name, driver: driver, queue: queue.New(driver.Settings().LogFIFOSize)}
+	d := &Destination{Name: name, driver: driver, queue: queue.New(driver.Settings().LogFIFOSize), counters: &counters{}}
+	d.handover = newHandover()
 	if n, ok := driver.(*Network); ok && n.Transport != "udp" {
 		d.sender = newSender(d, n)
 	}
@@ -192,12 +197,21 @@ func (d *Destination) Drain() { d.queue.Drain() }
 // maxWrite is about how many bytes are written at once.
 const maxWrite = 256 << 10
 
-// Run sends until the queue is drained or ctx ends, and closes the queue.
+// Run sends until the queue is drained or ctx ends, and closes the queue. A destination that has inherited it begins when
+// the one before has ended; that one leaves it open.
 func (d *Destination) Run(ctx context.Context, logger *slog.Logger) error {
+	defer close(d.ended)
 	d.logger = logger.With("destination", d.Name)
-	stop := context.AfterFunc(ctx, d.queue.Stop)
-	defer stop()
-	return errors.Join(d.send(ctx), d.Close())
+	sending, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(ctx, d.queue.Stop)()
+	defer context.AfterFunc(d.hurry, cancel)()
+	d.follow()
+	err := d.send(sending)
+	if d.isInherited() {
+		return err
+	}
+	return errors.Join(err, d.Close())
 }
 
 func (d *Destination) send(ctx context.Context) error {
@@ -209,7 +223,7 @@ func (d *Destination) send(ctx context.Context) error {
 	var last error
 	for {
 		batches := d.queue.Next(maxWrite)
-		if len(batches) == 0 {
+		if len(batches) == 0 || ctx.Err() != nil {
 			break
 		}
 		var err error

@@ -14,6 +14,8 @@ type Format struct {
 	Append func(dst []byte, m *logmsg.Message, c *template.Context) []byte
 	// Key, if set, says which of several files m is for.
 	Key func(dst []byte, m *logmsg.Message, c *template.Context) []byte
+
+	IsCounted bool // messages have their length before them (RFC 6587, section 3.4.1)
 }
 
 type appendFunc = func(dst []byte, m *logmsg.Message, c *template.Context) []byte

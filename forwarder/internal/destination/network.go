@@ -129,11 +129,11 @@ func (n *Network) Init() error {
 func (n *Network) Format() Format {
 	switch {
 	case n.syslog && n.Transport != "udp" && n.Framing == "octet_counting":
-		return Format{Append: counted(newline(n.Common.syslog()))}
+		return Format{Append: counted(newline(n.Common.syslog())), IsCounted: true}
 	case n.syslog:
 		return Format{Append: newline(n.Common.syslog())}
 	case n.Framing == "octet_counting" && n.Transport != "udp":
-		return Format{Append: counted(n.text(true))}
+		return Format{Append: counted(n.text(true)), IsCounted: true}
 	}
 	return Format{Append: n.text(true)}
 }

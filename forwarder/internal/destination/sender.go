@@ -445,17 +445,25 @@ func (s *sender) triedProbe(a attempt) {
 	}
 }
 
-// closeAll closes the connections. What has not arrived stays in the queue.
+// closeAll closes the connections. What has not arrived stays in the queue, and in pending with what may be unread.
 func (s *sender) closeAll() {
-	for _, c := range []*connection{s.conn, s.next} {
-		if c != nil {
-			c.close()
-		}
+	if s.next != nil {
+		s.next.close()
+		s.next = nil
 	}
-	if s.conn != nil {
-		s.settle(s.conn)
+	c := s.conn
+	if c == nil {
+		return
 	}
-	s.conn, s.next = nil, nil
+	s.conn = nil
+	hasRead := c.close()
+	s.settle(c)
+	unread := int64(0)
+	if !hasRead && !(s.finishing && len(c.window.items) == 0) {
+		unread = s.unread(c)
+	}
+	items, _, _ := c.window.replay(unread)
+	s.pending = append(items, s.pending...)
 }
 
 func (s *sender) update(f func(st *Status)) {

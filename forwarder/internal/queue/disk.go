@@ -106,8 +106,12 @@ type Disk struct {
 	drained  bool
 	stopped  bool
 	closed   bool
-	failing  map[string]string // what the disk does not do, and why, as it was logged
-	meter    meter
+
+	interrupted bool // Next gives nothing
+	changing    bool // Append waits: the options change
+
+	failing map[string]string // what the disk does not do, and why, as it was logged
+	meter   meter
 
 	acknowledged int64       // bytes since the position was saved, as records
 	saver        *time.Timer // saves it; nil: nothing to save
@@ -178,7 +182,7 @@ func (q *Disk) open() error {
 	}
 	q.lock = lock
 	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); errors.Is(err, unix.EWOULDBLOCK) {
-		return fmt.Errorf("%s is in use by another process, or by the destination that a reload changes, which needs a restart", dir)
+		return fmt.Errorf("%s is in use by another process, or by a destination whose driver or framing a reload changes, which needs a restart", dir)
 	} else if err != nil {
 		return &os.PathError{Op: "flock", Path: lock.Name(), Err: err}
 	}
@@ -278,6 +282,9 @@ func (q *Disk) Append(b *Batch) (dropped int) {
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	for q.changing {
+		q.changed.Wait()
+	}
 	wait := b.Wait || q.options.WhenFull == "block"
 	e := &entry{Batch: b, size: recordSize(b)}
 	for {
@@ -596,7 +603,7 @@ func (q *Disk) report(what string, err error) {
 func (q *Disk) Next(max int) []*Batch {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for !q.stopped {
+	for !q.stopped && !q.interrupted {
 		switch {
 		case q.given < len(q.front):
 			return q.give(max)

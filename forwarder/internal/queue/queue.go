@@ -38,12 +38,15 @@ type Queue interface {
 	// the queue is told so, the oldest. A batch with Wait waits for room instead; it is dropped only when the queue is stopped.
 	Append(b *Batch) (dropped int)
 	// Next returns the batches that come next, at least one, of about max bytes. It waits for one, and returns none when
-	// the queue is stopped, or empty and drained.
+	// the queue is stopped or interrupted, or empty and drained.
 	Next(max int) []*Batch
 	// Ack says that the n oldest batches that Next gave are sent. They are the caller's then, until Put.
 	Ack(n int)
 	// Rewind makes Next give again what is not acknowledged.
 	Rewind()
+	// Interrupt makes Next give nothing until Resume, which also rewinds.
+	Interrupt()
+	Resume()
 	// Len counts the messages that are not acknowledged.
 	Len() int
 	// Stat is what the queue holds and what went through it.
@@ -70,6 +73,8 @@ type Memory struct {
 	meter    meter
 	drained  bool
 	stopped  bool
+
+	interrupted bool
 }
 
 // New makes a queue for a number of messages.
@@ -133,10 +138,10 @@ func (q *Memory) Append(b *Batch) (dropped int) {
 func (q *Memory) Next(max int) []*Batch {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for q.given == len(q.batches) && !q.stopped && !q.drained {
+	for q.given == len(q.batches) && !q.stopped && !q.drained && !q.interrupted {
 		q.notEmpty.Wait()
 	}
-	if q.stopped {
+	if q.stopped || q.interrupted {
 		return nil
 	}
 	first, size := q.given, 0

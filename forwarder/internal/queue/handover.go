@@ -1,0 +1,65 @@
+package queue
+
+// Interrupt makes Next give nothing until Resume, so that the one who empties the queue leaves it to another one.
+func (q *Memory) Interrupt() {
+	q.mu.Lock()
+	q.interrupted = true
+	q.notEmpty.Broadcast()
+	q.mu.Unlock()
+}
+
+// Resume makes Next give again what is not acknowledged, and what comes after it.
+func (q *Memory) Resume() {
+	q.mu.Lock()
+	q.given, q.interrupted = 0, false
+	q.mu.Unlock()
+}
+
+// Resize changes the number of messages for which there is room. What is in the queue stays.
+func (q *Memory) Resize(capacity int) {
+	q.mu.Lock()
+	q.capacity = capacity
+	q.notFull.Broadcast()
+	q.mu.Unlock()
+}
+
+// Interrupt makes Next give nothing until Resume, so that the one who empties the queue leaves it to another one.
+func (q *Disk) Interrupt() {
+	q.mu.Lock()
+	q.interrupted = true
+	q.notEmpty.Broadcast()
+	q.mu.Unlock()
+}
+
+// Resume makes Next give again what is not acknowledged, and what comes after it.
+func (q *Disk) Resume() {
+	q.mu.Lock()
+	q.given, q.interrupted = 0, false
+	q.mu.Unlock()
+}
+
+// Is tells whether o, after Init, describes the directory of this queue.
+func (q *Disk) Is(o *Options) bool { return Path(o.Dir, q.options.name) == q.options.dir }
+
+// Change gives the queue other options for the same directory. Whether it is reliable cannot change if what is in memory
+// alone cannot be written: that is the error, and the rest is as o says.
+func (q *Disk) Change(o *Options) (err error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.changing = true // Append waits
+	for q.writing || q.options.Reliable && len(q.tail) > 0 {
+		q.changed.Wait()
+	}
+	reliable := o.Reliable
+	for reliable && !q.options.Reliable && q.messages > 0 {
+		if err = q.spill(); err != nil {
+			reliable = false
+		}
+	}
+	own := &q.options
+	own.Reliable, own.Capacity, own.FrontCacheSize, own.WhenFull = reliable, o.Capacity, o.FrontCacheSize, o.WhenFull
+	own.SyncInterval, own.SyncBytes, own.SyncMessages = o.SyncInterval, o.SyncBytes, o.SyncMessages
+	q.changing = false
+	q.changed.Broadcast()
+	return err
+}
