@@ -122,7 +122,7 @@ type Destination struct {
 
 	*counters
 	*handover
-	failure                 atomic.Pointer[string] // of the driver's Conn; nil: it works
+	failure atomic.Pointer[string] // of the driver's Conn; nil: it works
 }
 
 // Counters are of a destination, and of the one that goes on where it ends.
