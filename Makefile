@@ -27,7 +27,7 @@ SHELL := bash
 .NOTPARALLEL: # labs need the processors for themselves
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 .DEFAULT_GOAL := build
-.PHONY: help deps race-deps build test unit integration race lint fuzz bench bench-peers bench-failover chaos benchstat cover man completions demo install packages clean
+.PHONY: help deps race-deps build test unit integration race lint fuzz bench bench-peers bench-curves bench-memory bench-failover chaos benchstat cover man completions demo install packages clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -118,8 +118,17 @@ bench: deps build ## run every benchmark COUNT=1 times (keep the output for benc
 	@go test -run '^$$' -bench . -benchmem -count $(COUNT) -p 1 -timeout 2h ./...
 	$(MAKE) bench-peers
 
-bench-peers: deps build ## forwarder, syslog-ng and a relay of lines side by side: BENCH='-rounds 5 -workloads W1,W6'
-	@go run ./integration/bench $(BENCH)
+# With BENCH of one's own it only prints.
+PAGE := -page docs/performance.md
+
+bench-peers: deps build ## forwarder, syslog-ng, rsyslog and a relay side by side, into docs/performance.md: BENCH='-rounds 5 -workloads W1,W6'
+	@go run ./integration/bench peers $(or $(BENCH),$(PAGE))
+
+bench-curves: deps build ## what a message costs as connections, filters, destinations, sizes grow, into docs/performance.md
+	@go run ./integration/bench curves $(or $(BENCH),$(PAGE))
+
+bench-memory: deps build ## how much memory forwarder, syslog-ng and rsyslog take, into docs/performance.md
+	@go run ./integration/bench memory $(or $(BENCH),$(PAGE))
 
 bench-failover: deps build ## what the death of a server costs, forwarder and syslog-ng side by side: FAILOVER='-runs 10 -rate 20000'
 	@go run ./integration/failover $(FAILOVER)

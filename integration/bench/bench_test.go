@@ -104,9 +104,12 @@ func TestForwarder(t *testing.T) {
 		t.Skip(err)
 	}
 	i := slices.IndexFunc(peers, func(p peer) bool { return p.name == "forwarder" })
+	tests := []workload{{name: "fanout", conns: 1, destinations: 10, fanout: true}, {name: "depth", conns: 1, destinations: 1, depth: 3, before: 2}}
 	for _, name := range []string{"W1", "W2", "W3", "W4", "W5", "W7"} {
-		t.Run(name, func(t *testing.T) {
-			w := workloadNamed(t, name)
+		tests = append(tests, workloadNamed(t, name))
+	}
+	for _, w := range tests {
+		t.Run(w.name, func(t *testing.T) {
 			r, err := run(peers[i], w, newModels(w), 10000)
 			if err != nil {
 				t.Fatal(err)

@@ -55,22 +55,22 @@ func send(w workload, all []model, conns []net.Conn, count int, start time.Time)
 	var wg sync.WaitGroup
 	errs := make([]error, w.conns)
 	for i := range errs {
-		wg.Go(func() { errs[i] = flood(all, conns[i], i, count, start) })
+		wg.Go(func() { errs[i] = flood(all, conns[i], i, count, w.room(), start) })
 	}
 	wg.Wait()
 	return errors.Join(errs...)
 }
 
 // flood sends as fast as the connection takes it.
-func flood(all []model, conn net.Conn, number, count int, start time.Time) error {
-	buf := make([]byte, 0, 64<<10)
+func flood(all []model, conn net.Conn, number, count, room int, start time.Time) error {
+	buf := make([]byte, 0, room)
 	due := 0
 	for i := range count {
 		if len(buf) == 0 {
 			due = int(time.Since(start) / time.Microsecond)
 		}
 		buf = appendMessage(buf, all, number, i, due)
-		if len(buf) > cap(buf)-2*maxSize || i == count-1 {
+		if i == count-1 || len(buf)+len(all[modelAt(number, i+1)].frame) > room {
 			if _, err := conn.Write(buf); err != nil {
 				return err
 			}
@@ -78,6 +78,11 @@ func flood(all []model, conn net.Conn, number, count int, start time.Time) error
 		}
 	}
 	return nil
+}
+
+// room is how many bytes a connection sends at once: less if there are many connections, but always a message.
+func (w workload) room() int {
+	return max(w.size, maxSize+len(trailer), min(64<<10, 64<<20/w.conns))
 }
 
 func appendMessage(buf []byte, all []model, conn, number, due int) []byte {

@@ -1,8 +1,10 @@
-// Command bench measures the forwarder against its peers: Debian's syslog-ng and rsyslog, and a relay that only copies lines. It starts
+// Command bench measures the forwarder against its peers: Debian's syslog-ng and rsyslog, and a relay that only copies. It starts
 // each in turn, sends the messages of a workload through it on the loopback, and counts what was lost, doubled, reordered,
-// sent elsewhere or altered. It prints the medians of some rounds, and the ratios to the forwarder.
+// sent elsewhere or altered. It prints the medians of some rounds, and the ratios to the forwarder, as Markdown.
 //
-//	bench [-rounds 3] [-messages 1000000] [-workloads W1,W2] [-peers syslog-ng,forwarder] [-forwarder bin/forwarder] [-v]
+//	bench peers  [-rounds 3] [-messages 1000000] [-workloads W1,W2] [-peers syslog-ng,forwarder] [-forwarder bin/forwarder] [-page FILE] [-v]
+//	bench curves [-rounds 3] ...    what a message costs the forwarder as connections, filters, destinations, sizes grow
+//	bench memory [-rounds 3] ...    the memory of the peers under what may fill it
 //
 // What to compare is the CPU time of a message: all programs share the processors, the generator and the sink among them,
 // so messages a second say as much about those.
@@ -17,38 +19,60 @@ import (
 	"strings"
 )
 
+// A bench is what the flags ask for.
+type bench struct {
+	rounds, messages int
+	workloads        []string
+	all              []peer
+	verbose          bool
+	report           *report
+	wrong            bool // the forwarder did not deliver each message once, in order and where it belongs
+}
+
 func main() {
 	if len(os.Args) == 5 && os.Args[1] == "relay" {
 		fail(relay(os.Args[2], os.Args[3], os.Args[4]))
 	}
-	rounds := flag.Int("rounds", 3, "how often each peer has its turn")
-	messages := flag.Int("messages", 1_000_000, "messages of a run; fast peers send them four times")
-	named := flag.String("workloads", "W1,W2,W3,W4", "which workloads")
-	only := flag.String("peers", "", "which peers; none: all")
-	forwarder := flag.String("forwarder", "bin/forwarder", "the program; several, with commas between them, are compared with each other")
-	verbose := flag.Bool("v", false, "print each run")
-	flag.Parse()
-	debug.SetGCPercent(400) // the generator and the sink are not what is measured
-	peers, err := peersOf(strings.Split(*forwarder, ","))
-	fail(err)
-	peers = slices.DeleteFunc(peers, func(p peer) bool { return *only != "" && !slices.Contains(strings.Split(*only, ","), p.name) })
-	wrong := false
-	for name := range strings.SplitSeq(*named, ",") {
-		i := slices.IndexFunc(workloads, func(w workload) bool { return w.name == name })
-		if i < 0 {
-			fail(fmt.Errorf("bench: workload %q is not known", name))
-		}
-		results, err := compare(workloads[i], peers, *rounds, *messages, *verbose)
-		fail(err)
-		fmt.Printf("\n%s: %s\n\n", workloads[i].name, workloads[i].what)
-		tableOf(workloads[i], peers, results).write(os.Stdout)
-		for p, all := range results {
-			wrong = wrong || strings.HasPrefix(peers[p].name, "forwarder") && slices.ContainsFunc(all, func(r result) bool { return r.faults != faults{} })
-		}
+	b := &bench{report: &report{}}
+	verbs := map[string]func() error{"peers": b.peers, "curves": b.curves, "memory": b.memory}
+	verb, args := "peers", os.Args[1:]
+	if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
+		verb, args = args[0], args[1:]
 	}
-	if wrong {
+	if verbs[verb] == nil {
+		fail(fmt.Errorf("bench: %q is neither peers nor curves nor memory", verb))
+	}
+	fail(b.parse(args))
+	debug.SetGCPercent(400) // the generator and the sink are not what is measured
+	fail(verbs[verb]())
+	if b.wrong {
 		fail(fmt.Errorf("bench: the forwarder did not deliver each message once, in order and where it belongs"))
 	}
+}
+
+func (b *bench) parse(args []string) error {
+	flags := flag.NewFlagSet("bench", flag.ExitOnError)
+	flags.IntVar(&b.rounds, "rounds", 3, "how often each peer has its turn")
+	flags.IntVar(&b.messages, "messages", 500_000, "messages of a run; fast peers send them four times")
+	named := flags.String("workloads", "W1,W2,W3,W4,W5,W6,W7,W8,W9", "which workloads")
+	only := flags.String("peers", "", "which peers; none: all")
+	forwarder := flags.String("forwarder", "bin/forwarder", "the program; several, with commas between them, are compared with each other")
+	flags.StringVar(&b.report.page, "page", "", "write the report and its chart into this `FILE` too")
+	flags.BoolVar(&b.verbose, "v", false, "print each run")
+	_ = flags.Parse(args) // it exits itself
+	b.workloads = strings.Split(*named, ",")
+	all, err := peersOf(strings.Split(*forwarder, ","))
+	b.all = slices.DeleteFunc(all, func(p peer) bool { return *only != "" && !slices.Contains(strings.Split(*only, ","), p.name) })
+	return err
+}
+
+// forwarder is the first one of the peers.
+func (b *bench) forwarder() (peer, error) {
+	i := slices.IndexFunc(b.all, func(p peer) bool { return p.name == "forwarder" })
+	if i < 0 {
+		return peer{}, fmt.Errorf("bench: no forwarder among the peers")
+	}
+	return b.all[i], nil
 }
 
 func fail(err error) {
@@ -58,25 +82,76 @@ func fail(err error) {
 	}
 }
 
+// peers takes the workloads through all peers.
+func (b *bench) peers() error {
+	b.report.environment(b.all, b.rounds)
+	results := map[string][][]result{}
+	var groups []group
+	for _, name := range b.workloads {
+		i := slices.IndexFunc(workloads, func(w workload) bool { return w.name == name })
+		if i < 0 {
+			return fmt.Errorf("bench: workload %q is not known", name)
+		}
+		w := workloads[i]
+		got, err := b.compare(w)
+		if err != nil {
+			return err
+		}
+		results[name] = got
+		heading(b.report, "%s: %s", name, w.what)
+		tableOf(w, b.all, got).write(b.report)
+		groups = append(groups, groupOf(w, b.all, got))
+	}
+	heading(b.report, "Targets")
+	targetsOf(b.all, results).write(b.report)
+	if err := b.report.chart("performance-peers.svg", "CPU µs of a message in each workload, by program", barChart(groups, "µs", 0.1, 100)); err != nil {
+		return err
+	}
+	return b.report.save("peers")
+}
+
 // compare gives each peer its turn, another one first in each round. The results are by peer.
-func compare(w workload, peers []peer, rounds, messages int, verbose bool) ([][]result, error) {
+func (b *bench) compare(w workload) ([][]result, error) {
 	all := newModels(w)
-	results := make([][]result, len(peers))
-	for round := range rounds {
-		for i := range peers {
-			p := (i + round) % len(peers)
-			if !peers[p].runs(w) {
+	results := make([][]result, len(b.all))
+	for round := range b.rounds {
+		for i := range b.all {
+			p := (i + round) % len(b.all)
+			if !b.all[p].runs(w) {
 				continue
 			}
-			r, err := run(peers[p], w, all, messages)
+			r, err := run(b.all[p], w, all, b.messages)
 			if err != nil {
-				return nil, fmt.Errorf("%s: %s: %w", w.name, peers[p].name, err)
+				return nil, fmt.Errorf("%s: %s: %w", w.name, b.all[p].name, err)
 			}
-			if verbose {
-				fmt.Fprintf(os.Stderr, "%s %-10s %+v\n", w.name, peers[p].name, r)
-			}
+			b.log(w.name, b.all[p], r)
 			results[p] = append(results[p], r)
 		}
 	}
+	for i, p := range b.all {
+		b.check(p, results[i])
+	}
 	return results, nil
+}
+
+func (b *bench) log(what string, p peer, r result) {
+	if b.verbose {
+		fmt.Fprintf(os.Stderr, "%s %-10s %+v\n", what, p.name, r)
+	}
+}
+
+// check remembers whether a forwarder was wrong.
+func (b *bench) check(p peer, all []result) {
+	b.wrong = b.wrong || strings.HasPrefix(p.name, "forwarder") && slices.ContainsFunc(all, func(r result) bool { return r.faults != faults{} })
+}
+
+// groupOf are the bars of a workload.
+func groupOf(w workload, peers []peer, results [][]result) group {
+	g := group{title: w.name + ": " + w.what}
+	for i, p := range peers {
+		if len(results[i]) > 0 {
+			g.bars = append(g.bars, bar{p.name, median(results[i], cpu.of), colours[p.name]})
+		}
+	}
+	return g
 }

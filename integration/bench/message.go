@@ -109,15 +109,21 @@ func newModel(w workload, random *rand.Rand, now time.Time) model {
 	host := fmt.Sprintf("%s%02d.example.net", []string{"web", "db", "mail", "app"}[random.IntN(4)], random.IntN(40))
 	pid := strconv.Itoa(300 + random.IntN(30000))
 	text := []byte(fmt.Sprintf("<%d>", priority))
-	if w.counted {
+	switch {
+	case w.counted:
 		data := []string{"-", "-", "-", `[origin ip="192.0.2.1"]`}[random.IntN(4)]
 		text = fmt.Appendf(text, "1 %s %s %s %s - %s ", stamp.UTC().Format("2006-01-02T15:04:05+00:00"), host, f.program, pid, data)
-	} else {
+	case w.size > 0: // the shortest header
+		text = fmt.Appendf(text, "%s h p:", stamp.Format(time.Stamp))
+	default:
 		text = fmt.Appendf(text, "%s %s %s[%s]: ", stamp.Format(time.Stamp), host, f.program, pid)
 	}
-	header := len(text)
-	text = append(text, f.texts[random.IntN(len(f.texts))]...)
-	for size := sizeOf(random); len(text)+len(trailer)+1 < size; {
+	header, size := len(text), w.size
+	if size == 0 {
+		text = append(text, f.texts[random.IntN(len(f.texts))]...)
+		size = sizeOf(random)
+	}
+	for len(text)+len(trailer)+1 < size {
 		text = append(text, words[:min(len(words), size-len(text)-len(trailer)-1)]...)
 	}
 	text = append(text, trailer...)

@@ -9,19 +9,20 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 	"text/template"
-	"time"
 
 	"kad/integration/rsyslog"
 )
 
 // A peer is a program that is measured.
 type peer struct {
-	name   string
-	rounds int // how often a run sends the messages: more for the fast ones, whose CPU time would be few ticks
-	runs   func(w workload) bool
-	argv   func(c settings) ([]string, error)
+	name    string
+	version []string // a command that tells it in its first line
+	rounds  int      // how often a run sends the messages: more for the fast ones, whose CPU time would be few ticks
+	runs    func(w workload) bool
+	argv    func(c settings) ([]string, error)
 }
 
 // Settings are what the configuration of a peer depends on.
@@ -36,6 +37,8 @@ type settings struct {
 	TLS         bool
 	UDP         bool
 	Disk        bool
+	Before      int // log paths that do not match
+	Depth       int // of embedded log statements
 }
 
 // Out is one destination, for a configuration that repeats it.
@@ -61,12 +64,12 @@ func peersOf(forwarders []string) ([]peer, error) {
 	}
 	all := func(workload) bool { return true }
 	peers := []peer{
-		{"syslog-ng", 1, all, func(c settings) ([]string, error) {
+		{"syslog-ng", []string{"syslog-ng", "-V"}, 1, all, func(c settings) ([]string, error) {
 			file, err := configure("syslog-ng.conf", c)
 			return []string{"syslog-ng", "-F", "--no-caps", "--worker-threads=2", "-f", file, "-R", filepath.Join(c.Dir, "persist"),
 				"-p", filepath.Join(c.Dir, "pid"), "-c", filepath.Join(c.Dir, "ctl")}, err
 		}},
-		{"rsyslog", 1, all, func(c settings) ([]string, error) {
+		{"rsyslog", []string{rsyslogd, "-v"}, 1, all, func(c settings) ([]string, error) {
 			file, err := configure("rsyslog.conf", c)
 			return []string{rsyslogd, "-n", "-i", "NONE", "-f", file}, err
 		}},
@@ -76,13 +79,13 @@ func peersOf(forwarders []string) ([]peer, error) {
 		if i > 0 {
 			name += strconv.Itoa(i + 1)
 		}
-		peers = append(peers, peer{name, 4, all, func(c settings) ([]string, error) {
+		peers = append(peers, peer{name, []string{path, "--version"}, 4, all, func(c settings) ([]string, error) {
 			file, err := configure("forwarder.toml", c)
 			return []string{path, "run", "--config", file}, err
 		}})
 	}
 	lines := func(w workload) bool { return !w.counted && !w.tls && !w.disk && w.destinations == 1 }
-	return append(peers, peer{"relay", 4, lines, func(c settings) ([]string, error) {
+	return append(peers, peer{"relay", nil, 4, lines, func(c settings) ([]string, error) {
 		network := map[bool]string{true: "udp", false: "tcp"}[c.UDP]
 		return []string{self, "relay", network, strconv.Itoa(c.In), strconv.Itoa(c.Outs[0])}, nil
 	}}), nil
@@ -90,7 +93,7 @@ func peersOf(forwarders []string) ([]peer, error) {
 
 // configure writes a configuration into c.Dir.
 func configure(name string, c settings) (string, error) {
-	functions := template.FuncMap{"inc": func(i int) int { return i + 1 }}
+	functions := template.FuncMap{"inc": func(i int) int { return i + 1 }, "repeat": strings.Repeat}
 	t, err := template.New(name).Funcs(functions).ParseFS(configs, "config/"+name)
 	if err != nil {
 		return "", err
@@ -120,7 +123,7 @@ func (p peer) start(dir string, w workload, outs []int) (*process, error) {
 	conns := w.conns + w.idle + 2
 	argv, err := p.argv(settings{
 		In: ports[0], Outs: outs, Connections: conns, Window: max(100000, 100*conns), Dir: dir,
-		Counted: w.counted, Routed: w.destinations > 1, TLS: w.tls, UDP: w.udp, Disk: w.disk,
+		Counted: w.counted, Routed: w.destinations > 1 && !w.fanout, TLS: w.tls, UDP: w.udp, Disk: w.disk, Before: w.before, Depth: w.depth,
 	})
 	if err != nil {
 		return nil, err
@@ -139,15 +142,10 @@ func (p peer) start(dir string, w workload, outs []int) (*process, error) {
 	return run, nil
 }
 
-// stop ends the process.
+// stop ends the process at once: what it still has to do is of no interest.
 func (p *process) stop() {
-	_ = p.Process.Signal(syscall.SIGTERM) // it has ended: so be it
-	select {
-	case <-p.done:
-	case <-time.After(10 * time.Second):
-		_ = p.Process.Kill()
-		<-p.done
-	}
+	_ = p.Process.Kill() // it has ended: so be it
+	<-p.done
 }
 
 // freePorts are n ports that nobody listens on.

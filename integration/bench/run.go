@@ -98,7 +98,7 @@ func newStage(p peer, w workload, all []model, count int) (s *stage, err error) 
 	if s.sink, err = newSink(w, all, config, count); err != nil {
 		return nil, err
 	}
-	if !w.disk {
+	if !w.disk && !w.down {
 		if err := s.sink.listen(); err != nil {
 			return nil, err
 		}
@@ -175,7 +175,7 @@ func hangUp(conns []net.Conn) error {
 		}
 	}
 	for _, conn := range conns {
-		if err := conn.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
+		if err := conn.SetReadDeadline(time.Now().Add(20 * time.Second)); err != nil {
 			return err
 		}
 		if _, err := conn.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {

@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"fmt"
 	"io"
-	"math/bits"
 	"net"
 	"slices"
 	"strconv"
@@ -62,7 +61,7 @@ func newSink(w workload, all []model, config *tls.Config, count int) (*sink, err
 	}
 	for conn := range w.conns {
 		for i := range count {
-			s.missing.Add(int64(bits.OnesCount8(all[modelAt(conn, i)].to)))
+			s.missing.Add(int64(w.copies(all[modelAt(conn, i)])))
 		}
 	}
 	return s, nil
@@ -110,6 +109,9 @@ func (s *sink) read(conn io.Reader, destination int) {
 	buf := make([]byte, 256<<10)
 	end := 0
 	for {
+		if s.workload.slow {
+			time.Sleep(50 * time.Millisecond)
+		}
 		n, err := conn.Read(buf[end:])
 		end += n
 		end = copy(buf, buf[s.take(destination, buf[:end]):end])
@@ -170,7 +172,7 @@ func (s *sink) count(out *output, destination int, text []byte, now time.Duratio
 	if !bytes.Equal(text[:len(text)-len(trailer)], want.text[:len(want.text)-len(trailer)]) {
 		out.faults.altered++
 	}
-	if want.to&(1<<destination) == 0 {
+	if !s.workload.belongs(want, destination) {
 		out.faults.misrouted++
 		return 0
 	}

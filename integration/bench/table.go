@@ -30,6 +30,12 @@ var (
 	cpu  = column{"CPU µs/msg", func(r result) float64 { return r.cpu }, digitsAfter(2)}
 	rate = column{"msg/s", func(r result) float64 { return r.rate }, thousands}
 	rss  = column{"peak RSS MiB", func(r result) float64 { return r.rss }, digitsAfter(0)}
+	p50  = column{"p50 ms", func(r result) float64 { return r.p50 }, digitsAfter(2)}
+	p99  = column{"p99 ms", func(r result) float64 { return r.p99 }, digitsAfter(2)}
+	p999 = column{"p99.9 ms", func(r result) float64 { return r.p999 }, digitsAfter(1)}
+	in   = column{"in msg/s", func(r result) float64 { return r.in }, thousands}
+	out  = column{"out msg/s", func(r result) float64 { return r.out }, thousands}
+	disk = column{"written : received", func(r result) float64 { return r.disk }, digitsAfter(2)}
 )
 
 // columnsOf are those that say something about w.
@@ -37,15 +43,9 @@ func columnsOf(w workload) []column {
 	columns := []column{cpu, rate, rss}
 	switch {
 	case w.rate > 0:
-		columns = append(columns,
-			column{"p50 ms", func(r result) float64 { return r.p50 }, digitsAfter(2)},
-			column{"p99 ms", func(r result) float64 { return r.p99 }, digitsAfter(2)},
-			column{"p99.9 ms", func(r result) float64 { return r.p999 }, digitsAfter(1)})
+		columns = append(columns, p50, p99, p999)
 	case w.disk:
-		columns = append(columns,
-			column{"in msg/s", func(r result) float64 { return r.in }, thousands},
-			column{"out msg/s", func(r result) float64 { return r.out }, thousands},
-			column{"written : received", func(r result) float64 { return r.disk }, digitsAfter(2)})
+		columns = append(columns, in, out, disk)
 	}
 	return columns
 }

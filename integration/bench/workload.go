@@ -1,6 +1,9 @@
 package main
 
-import "time"
+import (
+	"math/bits"
+	"time"
+)
 
 // A workload is what comes in and what must go out.
 type workload struct {
@@ -14,6 +17,14 @@ type workload struct {
 	rate         int           // messages a second; 0: as fast as they are accepted
 	lasts        time.Duration // with a rate
 	idle         int           // connections that say nothing
+
+	// of curves and of the memory's cases, for the forwarder alone
+	size   int  // bytes of each message; 0: mixed
+	fanout bool // each message goes to all destinations
+	before int  // log paths whose filters do not match, before the one that does
+	depth  int  // embedded log statements, one in the other, in that one
+	down   bool // the destination is not there
+	slow   bool // the destination reads a little at a time
 }
 
 var workloads = []workload{
@@ -34,4 +45,17 @@ func (w workload) messages(n int) int {
 		n = int(float64(w.rate) * w.lasts.Seconds())
 	}
 	return n / w.conns
+}
+
+// copies is how many destinations a message goes to.
+func (w workload) copies(m model) int {
+	if w.fanout {
+		return w.destinations
+	}
+	return bits.OnesCount8(m.to)
+}
+
+// belongs tells whether a message must go to a destination.
+func (w workload) belongs(m *model, destination int) bool {
+	return w.fanout || m.to&(1<<destination) != 0
 }
