@@ -2,8 +2,11 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
+	"net/url"
 	"time"
 
 	"kad/forwarder/internal/control"
@@ -30,6 +33,27 @@ func exitCode(err error) error {
 	if refused, ok := errors.AsType[*control.RefusedError](err); ok && (refused.Status == http.StatusNotFound || refused.Status == http.StatusBadRequest) {
 		return cli.Exit(cli.Usage, err)
 	}
+	return err
+}
+
+// logLevel prints or sets the level of the log.
+func logLevel(c *cli.Context) error {
+	if c.Args().Len() > 1 {
+		return cli.Usagef("log-level takes one level, found %d", c.Args().Len())
+	}
+	if level := c.Args().First(); level != "" {
+		_, err := request(c, "PUT", "/v1/log-level/"+url.PathEscape(level))
+		return err
+	}
+	body, err := request(c, "GET", "/v1/log-level")
+	if err != nil {
+		return err
+	}
+	var answer struct{ Level string }
+	if err := json.Unmarshal(body, &answer); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(c.App.Writer, answer.Level)
 	return err
 }
 

@@ -40,6 +40,11 @@ func newApp() *cli.App {
 		Commands: []*cli.Command{
 			{Name: "run", Usage: "run in the foreground; SIGTERM drains and stops, SIGHUP reloads, SIGUSR1 opens files anew", Flags: []cli.Flag{configFlag}, Action: runDaemon},
 			{Name: "status", Usage: "show what a forwarder that runs receives and sends, by which servers, and what waits", Flags: []cli.Flag{socketFlag, cli.OutputFlag("table", "wide", "json"), watchFlag}, Action: status},
+			failoverCommand(),
+			{
+				Name: "log-level", Usage: "tell from which level on a forwarder that runs logs, or change that", ArgsUsage: "[debug|info|warning|error]",
+				Flags: []cli.Flag{socketFlag}, Action: logLevel,
+			},
 			{Name: "reload", Usage: "make it load its configuration again; the exit code tells whether it does", Flags: []cli.Flag{socketFlag}, Action: ask("POST", "/v1/reload")},
 			{Name: "reopen", Usage: "make it open its files anew", Flags: []cli.Flag{socketFlag}, Action: ask("POST", "/v1/reopen")},
 			{Name: "health", Usage: "tell by the exit code whether it works", Flags: []cli.Flag{socketFlag}, Action: ask("GET", "/v1/health")},

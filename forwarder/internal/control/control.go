@@ -12,13 +12,19 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"kad/forwarder/internal/option"
 )
 
 // DefaultSocket is where the unit has it.
 const DefaultSocket = "/run/forwarder/control.sock"
 
-// Listen binds the socket, for its owner and group.
-func Listen(path string) (net.Listener, error) {
+// Listen binds the socket, for its owner and for a group, by default that of the process.
+func Listen(path, group string) (net.Listener, error) {
+	_, gid, err := option.LookupOwner("", group)
+	if err != nil {
+		return nil, fmt.Errorf("control_group: %w", err)
+	}
 	if c, err := net.Dial("unix", path); err == nil {
 		_ = c.Close() // it was only to see whether somebody listens
 		return nil, fmt.Errorf("%s is in use by another process", path)
@@ -33,7 +39,7 @@ func Listen(path string) (net.Listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := os.Chmod(path, 0o660); err != nil {
+	if err := errors.Join(os.Chown(path, -1, gid), os.Chmod(path, 0o660)); err != nil {
 		return nil, errors.Join(err, l.Close())
 	}
 	return l, nil

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -9,7 +10,6 @@ import (
 	"sync"
 
 	"kad/forwarder/internal/control"
-	"kad/forwarder/internal/stats"
 )
 
 // A door is an address at which questions are answered.
@@ -26,7 +26,7 @@ func (d *Daemon) openDoors() error {
 	}
 	e := engine{d}
 	if socket != "" {
-		l, err := control.Listen(socket)
+		l, err := control.Listen(socket, d.config.ControlGroup)
 		if err != nil {
 			return err
 		}
@@ -39,9 +39,7 @@ func (d *Daemon) openDoors() error {
 	if err != nil {
 		return err
 	}
-	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", stats.Handler(e.Status))
-	d.doors = append(d.doors, door{l, mux})
+	d.doors = append(d.doors, door{l, control.Metrics(e)})
 	return nil
 }
 
@@ -57,13 +55,15 @@ func (d *Daemon) serve(ctx context.Context) (wait func()) {
 // An engine is the daemon as other goroutines see it: what they ask for is done by that of Run.
 type engine struct{ *Daemon }
 
-// do has f done, unless the daemon stops.
-func (e engine) do(f func()) {
+// do has f done, and tells whether it was: not when the daemon stops.
+func (e engine) do(f func()) bool {
 	done := make(chan struct{})
 	select {
 	case e.requests <- func() { f(); close(done) }:
 		<-done
+		return true
 	case <-e.stopping:
+		return false
 	}
 }
 
@@ -71,6 +71,15 @@ func (e engine) do(f func()) {
 func (e engine) Reload() (err error) {
 	e.do(func() { err = e.reload() })
 	return err
+}
+
+// Level is the level from which on things are logged.
+func (e engine) Level() slog.Level { return e.log.level.Level() }
+
+// SetLevel changes the level.
+func (e engine) SetLevel(l slog.Level) {
+	e.log.level.Set(l)
+	e.logger.Info("log level is changed", "level", l)
 }
 
 // Reopen opens files anew.

@@ -36,6 +36,7 @@ type Daemon struct {
 	doors  []door
 	store  fdStore
 	loads  stats.Configuration
+	watch  *watch
 
 	started time.Time
 
@@ -63,13 +64,15 @@ type reading struct {
 // A sending is a destination.
 type sending struct {
 	*destination.Destination
-	cancel context.CancelFunc
-	ended  chan struct{} // nil: it does not run
+	ctx      context.Context
+	cancel   context.CancelFunc
+	ended    chan struct{} // nil: it does not run
+	answered chan struct{} // closed when it has answered the last look; nil: it was not asked
 }
 
 // New opens everything that can fail and starts nothing. The configuration comes from load, then and for each reload.
 func New(load func() (*config.Config, error), stderr io.Writer) (*Daemon, error) {
-	d := &Daemon{load: load, log: &handler{Handler: textHandler(stderr)}, generation: &generation{}, requests: make(chan func()), stopping: make(chan struct{})}
+	d := &Daemon{load: load, log: newHandler(stderr), generation: &generation{}, requests: make(chan func()), stopping: make(chan struct{})}
 	d.logger = slog.New(d.log)
 	c, err := load()
 	if err != nil {
@@ -93,12 +96,13 @@ func (d *Daemon) Run(ctx context.Context) error {
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, syscall.SIGUSR1, syscall.SIGHUP)
 	defer signal.Stop(signals)
-	watchdog, stop := d.watchdog()
-	defer stop()
+	d.watch = d.newWatch()
+	defer d.watch.ticker.Stop()
 	served := d.serve(ctx)
 	go d.watchVIPs(ctx)
 	d.notify(systemd.SdNotifyReady)
 	d.keepSockets()
+	d.look()
 	for ctx.Err() == nil {
 		select {
 		case s := <-signals:
@@ -109,8 +113,8 @@ func (d *Daemon) Run(ctx context.Context) error {
 			}
 		case f := <-d.requests:
 			f()
-		case <-watchdog:
-			d.notify(systemd.SdNotifyWatchdog)
+		case <-d.watch.ticker.C:
+			d.look()
 		case <-ctx.Done():
 		}
 	}
@@ -131,29 +135,15 @@ func (d *Daemon) watchVIPs(ctx context.Context) {
 	}
 }
 
-// watchdog ticks as often as systemd wants to hear of us; without a watchdog it never does.
-func (d *Daemon) watchdog() (<-chan time.Time, func()) {
-	interval, err := systemd.SdWatchdogEnabled(false)
-	if err != nil {
-		d.logger.Warn("watchdog of systemd is not known", "error", err)
-	}
-	if interval <= 0 {
-		return nil, func() {}
-	}
-	t := time.NewTicker(interval / 2)
-	return t.C, t.Stop
-}
-
 // start starts what does not run yet, the destinations first.
 func (d *Daemon) start() {
 	for _, s := range d.destinations {
 		if s.ended == nil {
-			var ctx context.Context
-			ctx, s.cancel = context.WithCancel(context.Background())
+			s.ctx, s.cancel = context.WithCancel(context.Background())
 			s.ended = make(chan struct{})
 			go func() {
 				defer close(s.ended)
-				d.check(s.String(), s.Run(ctx, d.logger))
+				d.check(s.String(), s.Run(s.ctx, d.logger))
 			}()
 		}
 	}
@@ -220,6 +210,7 @@ func (d *Daemon) stop() error {
 // finish waits until a destination has ended, and returns how many messages it could not send and does not keep.
 func (d *Daemon) finish(s *sending) (lost int) {
 	<-s.ended
+	s.cancel()
 	_, _, _, waiting := s.Counts()
 	switch {
 	case waiting == 0:

@@ -14,8 +14,8 @@ import (
 	"kad/pkg/syslog"
 )
 
-func textHandler(w io.Writer) slog.Handler {
-	return slog.NewTextHandler(w, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+func textHandler(w io.Writer, level slog.Leveler) slog.Handler {
+	return slog.NewTextHandler(w, &slog.HandlerOptions{Level: level, ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
 		if a.Key == slog.TimeKey && os.Getenv("JOURNAL_STREAM") != "" {
 			return slog.Attr{} // the journal has it
 		}
@@ -26,9 +26,15 @@ func textHandler(w io.Writer) slog.Handler {
 // A handler logs, and gives what it logs to the internal sources.
 type handler struct {
 	slog.Handler
+	level    *slog.LevelVar
 	internal atomic.Pointer[[]*source.Internal]
 	attrs    []slog.Attr
 	parent   *handler
+}
+
+func newHandler(w io.Writer) *handler {
+	level := new(slog.LevelVar)
+	return &handler{Handler: textHandler(w, level), level: level}
 }
 
 // WithAttrs keeps the attributes for the internal sources too.

@@ -44,8 +44,7 @@ func (d *Daemon) describeSource(source *config.Source, index int, destinations [
 		Received: c.Received, Connections: c.Connections, BlockedBy: []string{},
 	}
 	for sink := range in.Waits() {
-		dest := sink.(*destination.Destination)
-		if dest.Queue().Waiters > 0 {
+		if dest, ok := sink.(*destination.Destination); ok && dest.Queue().Waiters > 0 {
 			s.BlockedBy = append(s.BlockedBy, dest.Name)
 		}
 	}
@@ -79,10 +78,10 @@ func describe(d *destination.Destination) stats.Destination {
 	s.Resent["unacknowledged"], s.Resent["unread"] = status.ResentUnacknowledged, status.ResentUnread
 	s.Server = &stats.Server{
 		Servers: status.Servers, Current: status.Current, Address: status.Address, Since: status.Since, IsPinned: status.Pinned,
-		Switches: status.Switches, GoodProbes: status.GoodProbes, ProbeError: status.ProbeError,
+		Switches: status.Switches, GoodProbes: status.GoodProbes, ProbeError: status.ProbeError, Errors: status.Errors,
 	}
 	s.State, s.Error = stats.Connected, status.Reason
-	if status.Address == "" {
+	if status.Connected == "" {
 		s.State = stats.Disconnected
 	}
 	return s

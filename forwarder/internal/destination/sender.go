@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -25,13 +26,15 @@ const provenAfter = time.Second
 type Status struct {
 	Servers    []string
 	Current    string // server in use, or tried
-	Address    string // of the connection; empty: there is none
+	Connected  string // server of the connection; empty: there is none
+	Address    string // of the connection
 	Since      time.Time
 	Pinned     bool
-	Switches   uint64 // connections after the first one
-	Reason     string // of the last loss of a connection
-	GoodProbes int    // one after the other
-	ProbeError string // of the last probe
+	Switches   uint64   // connections after the first one
+	Reason     string   // of the last loss of a connection
+	GoodProbes int      // one after the other
+	ProbeError string   // of the last probe
+	Errors     []string // of each server, the last one since it worked
 
 	// Messages that were sent again: those that the server's kernel had not acknowledged, and those that it had, but that
 	// the server may not have read.
@@ -274,7 +277,7 @@ func (s *sender) lose(reason error) {
 	}
 	s.pending = append(items, s.pending...)
 	s.update(func(st *Status) {
-		st.Address = ""
+		st.Connected, st.Address = "", ""
 		if reason != nil {
 			st.Reason = reason.Error()
 		}
@@ -322,7 +325,7 @@ func (s *sender) take(c *connection) {
 		if !st.Since.IsZero() {
 			st.Switches++
 		}
-		st.Address, st.Since = address, time.Now()
+		st.Connected, st.Address, st.Since = s.servers[c.server], address, time.Now()
 	})
 	if s.rotation.probes() {
 		s.probe.Reset(s.timeouts.probe)
@@ -408,10 +411,10 @@ func (s *sender) tried(a attempt) {
 
 // failed logs the first error of a server, and each that differs.
 func (s *sender) failed(a attempt) {
-	if text := a.err.Error(); text != s.errs[a.server] {
+	text := a.err.Error()
+	if text != s.errs[a.server] {
 		s.errs[a.server] = text
 		s.logger.Warn("server failed", "server", s.servers[a.server], "error", a.err)
-		s.update(func(st *Status) { st.Reason = text })
 	}
 	switch {
 	case s.conn != nil: // it was asked for
@@ -421,6 +424,7 @@ func (s *sender) failed(a attempt) {
 	default:
 		s.dial()
 	}
+	s.update(func(st *Status) { st.Reason = text })
 }
 
 func (s *sender) triedProbe(a attempt) {
@@ -470,6 +474,7 @@ func (s *sender) update(f func(st *Status)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	f(&s.status)
+	s.status.Errors = slices.Clone(s.errs)
 	s.status.Current, s.status.Pinned, s.status.GoodProbes = s.servers[s.rotation.current], s.rotation.pinned, s.rotation.good
 }
 
@@ -489,7 +494,9 @@ func (d *Destination) Switch(ctx context.Context, server string, pin bool) error
 		for i, name := range s.servers {
 			if name == server {
 				s.rotation.use(i, pin)
-				s.dial()
+				if s.conn == nil || s.conn.server != i {
+					s.dial()
+				}
 				return nil
 			}
 		}

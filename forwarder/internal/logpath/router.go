@@ -54,8 +54,7 @@ func (r *Router) Route(entry int32, m *logmsg.Message) {
 func (r *Router) Flush() {
 	for _, i := range r.touched {
 		if r.state[i]&isWaiting == 0 {
-			r.batches[i].Flush()
-			r.state[i] = 0
+			r.flush(i)
 		}
 	}
 	for _, i := range r.counted {
@@ -64,15 +63,20 @@ func (r *Router) Flush() {
 	}
 	r.counted = r.counted[:0]
 	for _, i := range r.waiting {
-		r.waitsAt.Store(i + 1)
-		r.batches[i].Flush()
-		r.waitsAt.Store(0)
-		r.state[i] = 0
+		r.flush(i)
 	}
 	r.touched, r.waiting = r.touched[:0], r.waiting[:0]
 }
 
-// Waits returns the sink for whose room the goroutine of the router may be waiting, nil if it is not. Any goroutine may ask.
+func (r *Router) flush(i int32) {
+	r.waitsAt.Store(i + 1)
+	r.batches[i].Flush()
+	r.waitsAt.Store(0)
+	r.state[i] = 0
+}
+
+// Waits returns the sink that the goroutine of the router hands over to, and may wait for, nil if it does something else. Any
+// goroutine may ask.
 func (r *Router) Waits() Sink {
 	if i := r.waitsAt.Load(); i > 0 {
 		return r.program.sinks[i-1]

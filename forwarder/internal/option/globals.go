@@ -28,6 +28,7 @@ type Globals struct {
 	Group              string   `toml:"group"`
 	DrainTimeout       Duration `toml:"drain_timeout"`
 	ControlSocket      string   `toml:"control_socket"` // empty: control.sock in systemd's RuntimeDirectory, else none
+	ControlGroup       string   `toml:"control_group"`  // of the control socket; empty: that of the process
 	MetricsListen      string   `toml:"metrics_listen"` // address for Prometheus; empty: none
 	TemplateEscape     bool     `toml:"template_escape"`
 	UnmatchedEmbedded  string   `toml:"unmatched_embedded"` // processed, unprocessed

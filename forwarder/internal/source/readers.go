@@ -52,7 +52,7 @@ func (rs *readers) counts() Counts {
 	return c
 }
 
-// Waits returns the sinks for whose room readers of the input may be waiting, each once.
+// Waits returns the sinks that readers of the input hand over to, and may wait for.
 func (in *Input) Waits() map[logpath.Sink]bool {
 	in.readers.mu.Lock()
 	defer in.readers.mu.Unlock()
@@ -66,7 +66,7 @@ func (in *Input) Waits() map[logpath.Sink]bool {
 }
 
 // Hangs tells whether a reader is still at the read that it was at when Hangs was called before, and does not wait for a
-// sink to have room. One goroutine asks.
+// sink. One goroutine asks.
 func (in *Input) Hangs() (hangs bool) {
 	in.readers.mu.Lock()
 	defer in.readers.mu.Unlock()

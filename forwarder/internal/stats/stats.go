@@ -84,4 +84,8 @@ type Server struct {
 	Switches   uint64    `json:"switches"`              // connections after the first one
 	GoodProbes int       `json:"good_probes"`           // of the primary server, one after the other
 	ProbeError string    `json:"probe_error,omitempty"` // of the last probe
+	Errors     []string  `json:"errors"`                // of each server, the last one since it worked
 }
+
+// IsCurrent tells whether the server i is in use, or tried.
+func (s *Server) IsCurrent(i int) bool { return s.Servers[i] == s.Current }
