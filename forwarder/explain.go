@@ -20,6 +20,7 @@ import (
 	"kad/forwarder/internal/logpath"
 	"kad/forwarder/internal/source"
 	"kad/pkg/cli"
+	"kad/pkg/spelling"
 )
 
 // explain prints what happens to messages: the one given, or each line of standard input.
@@ -72,7 +73,7 @@ func input(cfg *config.Config, name string) (*source.Input, error) {
 		return nil, fmt.Errorf("the configuration has no source")
 	}
 	err := fmt.Errorf("no source %q", name)
-	if near := cli.Nearest(name, known...); near != "" {
+	if near := spelling.Nearest(name, known...); near != "" {
 		return nil, cli.Hint(err, fmt.Sprintf("did you mean %q?", near))
 	}
 	return nil, err

@@ -8,6 +8,7 @@ import (
 
 	"kad/forwarder/internal/stats"
 	"kad/pkg/cli"
+	"kad/pkg/spelling"
 )
 
 func failoverCommand() *cli.Command {
@@ -96,7 +97,7 @@ func withServers(s *stats.Snapshot, names []string) (found []stats.Destination, 
 		d, ok := byName[name]
 		if !ok {
 			hint := "it is not among " + strings.Join(known, ", ")
-			if near := cli.Nearest(name, known...); near != "" {
+			if near := spelling.Nearest(name, known...); near != "" {
 				hint = fmt.Sprintf("did you mean %q?", near)
 			}
 			return nil, cli.Exit(cli.Usage, fmt.Errorf("no destination %q with servers: %s", name, hint))

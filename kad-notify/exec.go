@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"kad/pkg/keepalived"
+	"kad/pkg/output"
 )
 
 // execAction runs a program, without a shell.
@@ -62,7 +63,7 @@ func (a *execAction) run(ctx context.Context, n *notifier, c *change) error {
 	}
 	runtime.LockOSThread() // Pdeathsig is sent when the thread that forked ends
 	defer runtime.UnlockOSThread()
-	said := &head{}
+	said := &output.Head{Max: maxOutput}
 	cmd := exec.CommandContext(ctx, a.Command[0], a.Command[1:]...)
 	cmd.Env, cmd.Dir = append(os.Environ(), environment(c)...), "/"
 	cmd.Stdout, cmd.Stderr = said, said
@@ -70,7 +71,7 @@ func (a *execAction) run(ctx context.Context, n *notifier, c *change) error {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	cmd.Cancel = func() error { return unix.Kill(-cmd.Process.Pid, unix.SIGKILL) }
 	err := cmd.Run()
-	n.output(c, said.text())
+	n.output(c, told(said))
 	switch {
 	case ctx.Err() != nil && err != nil:
 		return fmt.Errorf("%s: killed, %w", a.Command[0], context.Cause(ctx))
@@ -80,23 +81,10 @@ func (a *execAction) run(ctx context.Context, n *notifier, c *change) error {
 	return fmt.Errorf("%s: %w", a.Command[0], err)
 }
 
-// head is a writer that keeps the beginning of what is written. The buffer is not embedded, because its
-// ReadFrom would be, which keeps all.
-type head struct {
-	kept []byte
-	lost int
-}
-
-func (h *head) Write(p []byte) (int, error) {
-	room := min(len(p), maxOutput-len(h.kept))
-	h.kept = append(h.kept, p[:room]...)
-	h.lost += len(p) - room
-	return len(p), nil
-}
-
-func (h *head) text() string {
-	if h.lost == 0 {
-		return string(h.kept)
+// told returns what the program has said, and how much more.
+func told(said *output.Head) string {
+	if said.Lost() == 0 {
+		return string(said.Bytes())
 	}
-	return fmt.Sprintf("%s\n%d more bytes are left out\n", h.kept, h.lost)
+	return fmt.Sprintf("%s\n%d more bytes are left out\n", said.Bytes(), said.Lost())
 }

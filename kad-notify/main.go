@@ -16,6 +16,7 @@ import (
 
 	"kad/pkg/cli"
 	"kad/pkg/keepalived"
+	"kad/pkg/spelling"
 )
 
 func main() {
@@ -91,7 +92,7 @@ func nearVerb(c *cli.Context) string {
 	for _, v := range c.App.Commands {
 		verbs = append(verbs, v.Name)
 	}
-	if near := cli.Nearest(c.Args().First(), verbs...); near != "" {
+	if near := spelling.Nearest(c.Args().First(), verbs...); near != "" {
 		return ` (did you mean "` + near + `"?)`
 	}
 	return ""

@@ -2,11 +2,12 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+
+	"kad/pkg/atomicfile"
 )
 
 // stateFileAction leaves the state in a file, for programs that look from time to time.
@@ -28,22 +29,5 @@ func (a *stateFileAction) run(_ context.Context, _ *notifier, c *change) error {
 	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 		return err
 	}
-	return replace(file, []byte(string(c.State)+"\n"))
-}
-
-// replace gives a file new contents in one step: a reader finds the old ones or the new.
-func replace(file string, text []byte) error {
-	tmp, err := os.CreateTemp(filepath.Dir(file), ".new-*")
-	if err != nil {
-		return err
-	}
-	_, err = tmp.Write(text)
-	err = errors.Join(err, tmp.Chmod(0o644), tmp.Close())
-	if err == nil {
-		err = os.Rename(tmp.Name(), file)
-	}
-	if err != nil {
-		os.Remove(tmp.Name())
-	}
-	return err
+	return atomicfile.Write(file, string(c.State)+"\n")
 }

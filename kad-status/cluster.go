@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"kad/pkg/keepalived"
+	"kad/pkg/output"
 	"kad/pkg/vip"
 )
 
@@ -62,40 +63,25 @@ func (r *remote) askHost(ctx context.Context, host string) (*hostView, error) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = 100 * time.Millisecond
-	stdout, stderr := &bounded{max: maxAnswer}, &bounded{max: 1 << 20}
+	stdout, stderr := &output.Head{Max: maxAnswer, Refuse: true}, &output.Head{Max: 1 << 20, Refuse: true}
 	cmd.Stdout, cmd.Stderr = stdout, stderr
 	err := cmd.Run()
 	switch {
-	case stdout.full:
+	case stdout.Lost() > 0:
 		return nil, fmt.Errorf("more than %d MiB of output", maxAnswer>>20)
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
 		return nil, fmt.Errorf("no answer in %v", r.Timeout)
-	case err != nil && stdout.buf.Len() == 0:
-		return nil, errors.New(cmp.Or(strings.TrimPrefix(lastLine(stderr.buf.String()), "kad-status: "), err.Error()))
+	case err != nil && len(stdout.Bytes()) == 0:
+		return nil, errors.New(cmp.Or(strings.TrimPrefix(lastLine(string(stderr.Bytes())), "kad-status: "), err.Error()))
 	}
 	var view hostView
-	switch err := json.Unmarshal(stdout.buf.Bytes(), &view); {
+	switch err := json.Unmarshal(stdout.Bytes(), &view); {
 	case err != nil:
-		return nil, fmt.Errorf("not the output of kad-status: %s", firstBytes(stdout.buf.Bytes()))
+		return nil, fmt.Errorf("not the output of kad-status: %s", firstBytes(stdout.Bytes()))
 	case view.Schema != schema:
 		return nil, fmt.Errorf("kad-status there speaks schema %d, here %d", view.Schema, schema)
 	}
 	return &view, nil
-}
-
-// bounded keeps the first max bytes and refuses the rest. (It does not embed the buffer:
-// its ReadFrom would get round the bound.)
-type bounded struct {
-	buf  bytes.Buffer
-	max  int
-	full bool
-}
-
-func (b *bounded) Write(p []byte) (int, error) {
-	if b.full = b.buf.Len()+len(p) > b.max; b.full {
-		return 0, errors.New("too much output")
-	}
-	return b.buf.Write(p)
 }
 
 func lastLine(s string) string {

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"kad/pkg/atomicfile"
 )
 
 // destination is what one counter says of where a daemon sends messages to; there is one for
@@ -175,5 +177,5 @@ func writeHistory(file string, history []sample) error {
 	for _, s := range history {
 		fmt.Fprintf(&text, "%d %d\n", s.at, s.total)
 	}
-	return replace(file, text.String())
+	return atomicfile.Write(file, text.String())
 }

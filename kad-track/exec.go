@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -14,6 +13,8 @@ import (
 	"unicode"
 
 	"golang.org/x/sys/unix"
+
+	"kad/pkg/output"
 )
 
 // checkExec returns a probe that runs a command and passes when it exits with 0. The words of
@@ -34,9 +35,9 @@ func runCommand(ctx context.Context, argv []string) error {
 	runtime.LockOSThread() // Pdeathsig is sent when the thread that forked ends
 	defer runtime.UnlockOSThread()
 
-	output := &head{}
+	said := &output.Head{Max: 1024}
 	cmd := exec.Command(argv[0], argv[1:]...)
-	cmd.Stdout, cmd.Stderr = output, output
+	cmd.Stdout, cmd.Stderr = said, said
 	cmd.WaitDelay = 10 * time.Millisecond // for who holds the pipe but has left the group
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Start(); err != nil {
@@ -54,7 +55,7 @@ func runCommand(ctx context.Context, argv []string) error {
 	if err == nil || errors.Is(err, exec.ErrWaitDelay) {
 		return nil
 	}
-	if text := output.line(); text != "" {
+	if text := firstLine(said.Bytes()); text != "" {
 		return fmt.Errorf("%w: %s", err, text)
 	}
 	return err
@@ -66,18 +67,9 @@ func awaitExit(pid int) {
 	}
 }
 
-// head is a writer that keeps the beginning of what is written. (It does not embed the
-// buffer: its ReadFrom would keep all.)
-type head struct{ buf bytes.Buffer }
-
-func (h *head) Write(p []byte) (int, error) {
-	h.buf.Write(p[:min(len(p), 1024-h.buf.Len())])
-	return len(p), nil
-}
-
-// line returns the first line that is not empty, fit for a terminal.
-func (h *head) line() string {
-	first, _, _ := strings.Cut(strings.TrimSpace(h.buf.String()), "\n")
+// firstLine returns the first line of text that is not empty, fit for a terminal.
+func firstLine(text []byte) string {
+	first, _, _ := strings.Cut(strings.TrimSpace(string(text)), "\n")
 	return printable(first)
 }
 

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -145,16 +144,3 @@ func FuzzSplitWords(f *testing.F) {
 		}
 	})
 }
-
-// However much a command prints, only the beginning is kept.
-func TestHeadIsBounded(t *testing.T) {
-	var h head
-	n, err := io.Copy(&h, io.LimitReader(zeros{}, 1<<20))
-	if n != 1<<20 || err != nil || h.buf.Len() != 1024 {
-		t.Errorf("took %d, %v, kept %d", n, err, h.buf.Len())
-	}
-}
-
-type zeros struct{}
-
-func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }

@@ -18,6 +18,7 @@ import (
 	"kad/pkg/cli"
 	"kad/pkg/conf"
 	"kad/pkg/keepalived"
+	"kad/pkg/spelling"
 )
 
 func checkVerb() *cli.Command {
@@ -192,7 +193,7 @@ func (l *lint) tracks(owner, kind string, lines []keepalived.ConfigTrack, define
 }
 
 func hint(name string, candidates []string) string {
-	if near := cli.Nearest(name, candidates...); near != "" {
+	if near := spelling.Nearest(name, candidates...); near != "" {
 		return fmt.Sprintf(" (did you mean %q?)", near)
 	}
 	return ""

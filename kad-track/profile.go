@@ -9,7 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"kad/pkg/cli"
 	"kad/pkg/conf"
 	"kad/pkg/keepalived"
 )
@@ -63,8 +62,8 @@ func (p *profiles) nearest(name string) string {
 		names = append(names, n)
 	}
 	slices.Sort(names)
-	if near := cli.Nearest(name, names...); near != "" {
-		return fmt.Sprintf(" (did you mean %s?)", near)
+	if hint := conf.DidYouMean(name, names); hint != "" {
+		return " (" + hint + ")"
 	}
 	return ""
 }
@@ -107,11 +106,7 @@ func (p *profiles) unknown(path, key string) {
 	for _, k := range kinds {
 		keys = append(keys, k.key())
 	}
-	hint := ""
-	if near := cli.Nearest(key, keys...); near != "" {
-		hint = "did you mean " + near + "?"
-	}
-	p.file.Hintf(path, hint, "no such check")
+	p.file.Hintf(path, conf.DidYouMean(key, keys), "no such check")
 }
 
 // wants returns the checks that a value in a profile asks for.

@@ -15,6 +15,7 @@ import (
 
 	sd "github.com/coreos/go-systemd/v22/daemon"
 
+	"kad/pkg/atomicfile"
 	"kad/pkg/cli"
 )
 
@@ -233,7 +234,7 @@ func (w *watcher) write() error {
 	if got, _ := os.ReadFile(w.file); string(got) == "0\n" {
 		return nil
 	}
-	if err := replace(w.file, "0\n"); err != nil {
+	if err := atomicfile.Write(w.file, "0\n"); err != nil {
 		w.complain(err.Error())
 	}
 	return nil
@@ -252,7 +253,7 @@ func (w *watcher) fail() error {
 	if got, _ := os.ReadFile(w.file); string(got) == w.bad {
 		return nil
 	}
-	err := replace(w.file, w.bad)
+	err := atomicfile.Write(w.file, w.bad)
 	if err == nil || overwrite(w.file, w.bad) == nil {
 		return nil
 	}

@@ -19,6 +19,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"kad/pkg/atomicfile"
 	"kad/pkg/dbustest"
 )
 
@@ -365,7 +366,7 @@ func TestWatchForgetsTheDead(t *testing.T) {
 		if err := daemon.Start(); err != nil {
 			t.Fatal(err)
 		}
-		replace(pidFile, fmt.Sprintln(daemon.Process.Pid))
+		atomicfile.Write(pidFile, fmt.Sprintln(daemon.Process.Pid))
 		says(t, file, "0\n")
 		daemon.Process.Kill()
 		says(t, file, "1\n")

@@ -392,19 +392,6 @@ func TestColors(t *testing.T) {
 	}
 }
 
-func TestNearest(t *testing.T) {
-	verbs := []string{"check", "completion", "explain", "ls", "queue", "status"}
-	tests := []struct{ word, want string }{
-		{"chekc", "check"}, {"stats", "status"}, {"que", "queue"}, {"explian", "explain"}, {"comp", "completion"},
-		{"sl", ""}, {"reload", ""}, {"", ""}, {"x", ""},
-	}
-	for _, tt := range tests {
-		if got := cli.Nearest(tt.word, verbs...); got != tt.want {
-			t.Errorf("Nearest(%q) = %q, want %q", tt.word, got, tt.want)
-		}
-	}
-}
-
 // Whatever the arguments: a result on stdout or an error on stderr, never both.
 func FuzzRun(f *testing.F) {
 	for _, args := range []string{"", "-vv north --timeout 5s", "queue drop 3 -o=f", "--ferry=x --", "-o", "help queue", "fail many", "--\x00=", "-=é"} {

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"io"
-	"math"
 	"os"
 	"strings"
 
@@ -79,44 +78,6 @@ func Colors(c *Context, w io.Writer) bool {
 	}
 	f, ok := w.(*os.File)
 	return ok && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb" && term.IsTerminal(int(f.Fd()))
-}
-
-// Nearest returns the candidate that word is most likely a slip of, "" when none is near.
-func Nearest(word string, candidates ...string) string {
-	best, least := "", math.MaxInt
-	for _, c := range candidates {
-		d := distance(word, c)
-		near := 3*d <= max(len(word), len(c)) || len(word) > 2 && strings.HasPrefix(c, word)
-		if near && d < least {
-			best, least = c, d
-		}
-	}
-	return best
-}
-
-// distance counts the letters to insert, delete, replace or swap with their neighbour to make
-// a of b (optimal string alignment).
-func distance(a, b string) int {
-	var before, last []int
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		before, last, row = last, row, make([]int, len(b)+1)
-		row[0] = i + 1
-		for j := range len(b) {
-			replace := last[j]
-			if a[i] != b[j] {
-				replace++
-			}
-			row[j+1] = min(replace, last[j+1]+1, row[j]+1)
-			if i > 0 && j > 0 && a[i] == b[j-1] && a[i-1] == b[j] {
-				row[j+1] = min(row[j+1], before[j-1]+1)
-			}
-		}
-	}
-	return row[len(b)]
 }
 
 // alternatives joins words as in "table, wide or json".

@@ -11,6 +11,8 @@ import (
 	"unicode/utf8"
 
 	urfave "github.com/urfave/cli/v2"
+
+	"kad/pkg/spelling"
 )
 
 // parser walks over the arguments once.
@@ -224,7 +226,7 @@ func (p *parser) unknownFlag(word string) error {
 }
 
 func didYouMean(word string, candidates []string) string {
-	if near := Nearest(word, candidates...); near != "" {
+	if near := spelling.Nearest(word, candidates...); near != "" {
 		return fmt.Sprintf(" (did you mean %q?)", near)
 	}
 	return ""

@@ -8,6 +8,8 @@ import (
 
 	"github.com/BurntSushi/toml"
 	"github.com/pelletier/go-toml/v2/unstable"
+
+	"kad/pkg/spelling"
 )
 
 // index walks the syntax tree and notes where each path stands. It stops at the first
@@ -213,35 +215,9 @@ func tagName(field reflect.StructField) string {
 
 // DidYouMean is the hint that names the nearest of candidates, "" when none is near.
 func DidYouMean(word string, candidates []string) string {
-	best, least := "", max(2, len(word)/3)+1
-	for _, c := range candidates {
-		if d := distance(word, c); d < least && d < len(c) {
-			best, least = c, d
-		}
-	}
-	if best == "" {
+	near := spelling.Nearest(word, candidates...)
+	if near == "" {
 		return ""
 	}
-	return "did you mean " + best + "?"
-}
-
-// distance is the Levenshtein distance of two words, in bytes.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			replace := diagonal
-			if a[i] != b[j] {
-				replace++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(replace, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
+	return "did you mean " + near + "?"
 }
