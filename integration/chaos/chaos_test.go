@@ -111,7 +111,7 @@ func (c *chain) do(s step) {
 	switch s.what {
 	case "kill":
 		n.host.Kill(n.program)
-	case "restart":
+	case "stop":
 		n.host.Stop(n.program)
 	case "start":
 		n.host.Start(n.program)

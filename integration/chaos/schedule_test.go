@@ -13,46 +13,78 @@ import (
 type step struct {
 	at   time.Duration
 	node string
-	what string // kill, start, stop, hang, continue, cut, heal, reload, change
+	what string // of harms
 }
 
-// harms are what can happen to each node, and what ends it. A front relay takes messages over TCP alone: its clients do not know
-// what it has on its disk, so it is not killed.
+// A harm is what happens to a node, step by step, until it is well.
 var harms = map[string][]string{
-	"front": {"restart", "hang", "cut", "reload", "change"},
-	"a":     {"kill", "kill", "restart", "hang", "cut", "reload", "change"},
-	"b":     {"kill", "kill", "restart", "hang", "cut", "reload", "change"},
-	"s1":    {"kill", "restart", "hang", "reload", "change"},
-	"s2":    {"kill", "restart", "hang", "reload", "change"},
+	"kill":          {"kill", "start"},
+	"hang":          {"hang", "continue"},
+	"hang and kill": {"hang", "kill", "start"}, // what the kernel has taken meanwhile is never read
+	"restart":       {"stop", "start"},
+	"cut":           {"cut", "heal"},
+	"cut and kill":  {"cut", "kill", "start", "heal"},
+	"reload":        {"reload"},
+	"change":        {"change"},
 }
 
-var mends = map[string]string{"kill": "start", "restart": "start", "hang": "continue", "cut": "heal"}
+// dangers are the harms that can befall a node. The front relay has its messages over TCP alone, from clients that do not send
+// again what its kernel has acknowledged: so it is not killed.
+var dangers = map[string][]string{
+	"front": {"restart", "hang", "cut", "reload", "change"},
+	"a":     {"kill", "hang and kill", "cut and kill", "restart", "hang", "cut", "reload", "change"},
+	"b":     {"kill", "hang and kill", "cut and kill", "restart", "hang", "cut", "reload", "change"},
+	"s1":    {"kill", "hang and kill", "restart", "hang", "reload", "change"},
+	"s2":    {"kill", "hang and kill", "restart", "hang", "reload", "change"},
+}
 
-// longest is how long a harm lasts at most.
-const longest = 5 * time.Second
+// tiers are the ways of the messages. What a kernel has acknowledged and its process has not read is, over TCP, elsewhere only in
+// the memory of who sent it: so two nodes that follow one another do not die together, nor within respite.
+var tiers = map[string]int{"front": 0, "a": 1, "b": 1, "s1": 2, "s2": 2}
 
-// plan makes the steps of a run from a seed: a harm about each 700 ms, to nodes that are well, each mended after a while. The
-// last ones are mended well before the end.
+// respite is how long it takes until what is sent again has arrived: stall_timeout, and a little.
+const respite = 4 * time.Second
+
+// isDeadly tells whether a process ends in a harm.
+func isDeadly(harm string) bool {
+	return slices.Contains(harms[harm], "kill") || slices.Contains(harms[harm], "stop")
+}
+
+// longest is twice the longest time between two steps of a harm, most of which are much shorter.
+const longest = 10 * time.Second
+
+// plan makes the steps of a run from a seed: each 700 ms a harm, to a node that is well, unless it is deadly and too near to another one.
 func plan(seed uint64, duration time.Duration) (steps []step) {
 	random := rand.New(rand.NewPCG(seed, 0))
 	nodes := []string{"front", "a", "b", "s1", "s2"}
-	well := map[string]time.Duration{} // from when
-	at := time.Second
-	for ; at < duration-longest; at += 200*time.Millisecond + time.Duration(random.Int64N(int64(time.Second))) {
+	well := map[string]time.Duration{} // from when a node is
+	deadly := [3]time.Duration{}       // until when one of a tier dies or has
+	for at := time.Second; at < duration-longest/2; at += 200*time.Millisecond + upTo(random, time.Second) {
 		node := nodes[random.IntN(len(nodes))]
-		if well[node] > at {
+		tier := tiers[node]
+		harm := dangers[node][random.IntN(len(dangers[node]))]
+		isNear := isDeadly(harm) && (tier > 0 && at < deadly[tier-1]+respite || tier < 2 && at < deadly[tier+1]+respite)
+		if at < well[node] || isNear {
 			continue
 		}
-		what := harms[node][random.IntN(len(harms[node]))]
-		steps = append(steps, step{at, node, what})
-		if mend := mends[what]; mend != "" {
-			length := 100*time.Millisecond + time.Duration(random.Int64N(int64(longest)))/time.Duration(1+random.IntN(5))
-			steps = append(steps, step{at + length, node, mend})
-			well[node] = at + length + 100*time.Millisecond
+		end := at
+		for i, what := range harms[harm] {
+			if i > 0 {
+				end += 50*time.Millisecond + upTo(random, longest)/time.Duration(2+random.IntN(8))
+			}
+			steps = append(steps, step{end, node, what})
+		}
+		well[node] = end + 100*time.Millisecond
+		if isDeadly(harm) {
+			deadly[tier] = max(deadly[tier], end)
 		}
 	}
 	slices.SortStableFunc(steps, func(a, b step) int { return cmp.Compare(a.at, b.at) })
 	return steps
+}
+
+func upTo(random *rand.Rand, limit time.Duration) time.Duration {
+	return time.Duration(random.Int64N(int64(limit)))
 }
 
 func describe(steps []step) string {
@@ -66,7 +98,7 @@ func describe(steps []step) string {
 // disturbed counts the steps after which messages may come twice.
 func disturbed(steps []step) (n int) {
 	for _, s := range steps {
-		if s.what == "kill" || s.what == "restart" || s.what == "hang" || s.what == "cut" || s.what == "change" {
+		if slices.Contains([]string{"kill", "stop", "hang", "cut", "change"}, s.what) {
 			n++
 		}
 	}
