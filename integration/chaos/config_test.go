@@ -28,7 +28,7 @@ dir = "/tmp/queue-%[2]s"
 reliable = true
 `
 
-// sourceText is a source that has said what it takes only when it is on the disk. Change makes it another one to a reload.
+// sourceText is a source. Change makes it, as the destinations below, another one to a reload.
 func sourceText(name string, port, change int) string {
 	return fmt.Sprintf(`[source.%s]
 driver = "network"
@@ -44,7 +44,7 @@ func relayText(name, first, second string, port, change int) string {
 driver = "network"
 address = "%s"
 port = %d
-connect_timeout = "1s"
+connect_timeout = "%ds"
 dead_peer_timeout = "1s"
 stall_timeout = "2s"
 [destination.d.failover]
@@ -52,7 +52,7 @@ servers = ["%s"]
 [destination.d.failover.failback]
 tcp_probe_interval = "300ms"
 successful_probes_required = 2
-`, first, port, second) + fmt.Sprintf(buffer, "d", name) + `[log.l]
+`, first, port, 1+change, second) + fmt.Sprintf(buffer, "d", name) + `[log.l]
 source = ["s"]
 destination = ["d"]
 flags = ["flow_control"]
@@ -66,7 +66,8 @@ func storeText(name, ip string, change int) string {
 		text += sourceText(relay, 6000+i, change) + fmt.Sprintf("ip = %q\n", ip) + fmt.Sprintf(`[destination.%[1]s]
 driver = "file"
 path = "%[2]s"
-`, relay, storeFile(name, relay)) + fmt.Sprintf(buffer, relay, name) + fmt.Sprintf(`[log.%[1]s]
+log_fifo_size = %[3]d
+`, relay, storeFile(name, relay), 10000+change) + fmt.Sprintf(buffer, relay, name) + fmt.Sprintf(`[log.%[1]s]
 source = ["%[1]s"]
 destination = ["%[1]s"]
 flags = ["flow_control"]
