@@ -517,3 +517,51 @@ flags = ["flow_control"]
 		})
 	}
 }
+
+// TestEarlyReload sends SIGHUP while the configuration is still being read, which is a FIFO: it must be read again, not end forwarder.
+func TestEarlyReload(t *testing.T) {
+	fifo := filepath.Join(t.TempDir(), "forwarder.toml")
+	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(self, "run", "--config", fifo)
+	cmd.Env = append(os.Environ(), "FORWARDER_IS_MAIN=1")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	var said bytes.Buffer
+	cmd.Stderr = &said
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	read := make(chan error)
+	go func() {
+		for range 2 {
+			file, err := os.OpenFile(fifo, os.O_WRONLY, 0) // waits for a reader
+			if err == nil {
+				_ = cmd.Process.Signal(syscall.SIGHUP)
+				_, err = file.WriteString("[source.s]\ndriver = \"internal\"\n")
+				_ = file.Close()
+			}
+			read <- err
+		}
+	}()
+	for range 2 {
+		select {
+		case err := <-read:
+			if err != nil {
+				t.Error(err)
+			}
+		case err := <-ended:
+			t.Fatalf("%v\n%s", err, said.String())
+		case <-time.After(10 * time.Second):
+			t.Error("the configuration is not read again")
+		}
+	}
+	_ = cmd.Process.Kill() // it may read once more, for the second SIGHUP
+	<-ended
+}

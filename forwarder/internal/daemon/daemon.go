@@ -40,7 +40,8 @@ type Daemon struct {
 
 	started time.Time
 
-	requests chan func() // of other goroutines
+	signals  chan os.Signal // from before the configuration is loaded: a SIGHUP that comes early would end the process
+	requests chan func()    // of other goroutines
 	stopping chan struct{}
 }
 
@@ -70,32 +71,43 @@ type sending struct {
 	answered chan struct{} // closed when it has answered the last look; nil: it was not asked
 }
 
-// New opens everything that can fail and starts nothing. The configuration comes from load, then and for each reload.
+// New opens everything that can fail and starts nothing. The configuration comes from load, then and for each reload. From now on
+// SIGHUP and SIGUSR1 wait for Run.
 func New(load func() (*config.Config, error), stderr io.Writer) (*Daemon, error) {
-	d := &Daemon{load: load, log: newHandler(stderr), generation: &generation{}, requests: make(chan func()), stopping: make(chan struct{})}
+	d := &Daemon{
+		load: load, log: newHandler(stderr), generation: &generation{},
+		signals: make(chan os.Signal, 4), requests: make(chan func()), stopping: make(chan struct{}),
+	}
 	d.logger = slog.New(d.log)
-	c, err := load()
-	if err != nil {
+	signal.Notify(d.signals, syscall.SIGUSR1, syscall.SIGHUP)
+	if err := d.open(); err != nil {
+		signal.Stop(d.signals)
 		return nil, err
+	}
+	return d, nil
+}
+
+func (d *Daemon) open() error {
+	c, err := d.load()
+	if err != nil {
+		return err
 	}
 	next, err := d.build(c)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	d.generation = next.generation
 	d.log.internal.Store(&next.internal)
 	d.started = time.Now()
 	d.loads.Loaded = d.started
-	return d, d.openDoors()
+	return d.openDoors()
 }
 
 // Run works until ctx ends, then drains: the sources stop, what they have read is sent, for at most drain_timeout. SIGHUP
 // reloads, SIGUSR1 opens files anew.
 func (d *Daemon) Run(ctx context.Context) error {
 	d.start()
-	signals := make(chan os.Signal, 4)
-	signal.Notify(signals, syscall.SIGUSR1, syscall.SIGHUP)
-	defer signal.Stop(signals)
+	defer signal.Stop(d.signals)
 	d.watch = d.newWatch()
 	defer d.watch.ticker.Stop()
 	served := d.serve(ctx)
@@ -105,7 +117,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 	d.look()
 	for ctx.Err() == nil {
 		select {
-		case s := <-signals:
+		case s := <-d.signals:
 			if s == syscall.SIGHUP {
 				_ = d.reload() // it is logged
 			} else {
