@@ -128,6 +128,12 @@ func (c *chain) do(s step) {
 		n.host.WriteFile("/etc/forwarder/"+s.node+".toml", []byte(n.text(n.changes%2)), 0o600)
 		fallthrough
 	case "reload":
+		c.Eventually(settling, func() error { // until Go's runtime is there, SIGHUP ends a process
+			if r := n.host.Run("forwarder", "health", "--socket", "/run/"+s.node+".sock"); r.Code != 0 {
+				return errors.New(r.Stderr)
+			}
+			return nil
+		})
 		n.host.Signal(n.program, unix.SIGHUP)
 	}
 }
