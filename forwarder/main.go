@@ -41,6 +41,7 @@ func newApp() *cli.App {
 			{Name: "run", Usage: "run in the foreground; SIGTERM drains and stops, SIGHUP reloads, SIGUSR1 opens files anew", Flags: []cli.Flag{configFlag}, Action: runDaemon},
 			{Name: "status", Usage: "show what a forwarder that runs receives and sends, by which servers, and what waits", Flags: []cli.Flag{socketFlag, cli.OutputFlag("table", "wide", "json"), watchFlag}, Action: status},
 			failoverCommand(),
+			tapCommand(),
 			{
 				Name: "log-level", Usage: "tell from which level on a forwarder that runs logs, or change that", ArgsUsage: "[debug|info|warning|error]",
 				Flags: []cli.Flag{socketFlag}, Action: logLevel,

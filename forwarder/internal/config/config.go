@@ -35,6 +35,8 @@ type Config struct {
 	Texts map[string]string
 	// Warnings are about what is not wrong and has no effect.
 	Warnings []*conf.Error
+
+	names *environment
 }
 
 // SourceText names the text of a driver.
@@ -72,8 +74,39 @@ func Parse(name string, data []byte) (*Config, error) {
 	if err := file.Err(); err != nil {
 		return nil, err
 	}
+	b.config.names = b.names()
 	b.config.Warnings = warnings(name, data)
 	return b.config, nil
+}
+
+// Filter is the filter of a name, or an expression; of an empty text nil.
+func (c *Config) Filter(text string) (*filter.Expr, error) {
+	if text == "" {
+		return nil, nil
+	}
+	if isName(text) {
+		if e, ok := c.names.filter.Filters[text]; ok {
+			return e, nil
+		}
+		return nil, fmt.Errorf("no filter %q", text)
+	}
+	e, err := filter.Parse(text)
+	if err != nil {
+		return nil, err
+	}
+	return e, e.Resolve(c.names.filter)
+}
+
+// Template is a template; of an empty text nil.
+func (c *Config) Template(text string) (*template.Template, error) {
+	if text == "" {
+		return nil, nil
+	}
+	t, err := template.Parse(text)
+	if err != nil {
+		return nil, err
+	}
+	return t, t.Resolve(c.names.template)
 }
 
 // A document is the sections of the file, in the order in which they are read.

@@ -23,12 +23,18 @@ type Engine interface {
 	SetLevel(l slog.Level)
 	// Failover does a verb, "switch", "pin" or "unpin", and tells what the destination does then.
 	Failover(ctx context.Context, verb, destination, server string) (stats.Destination, error)
+	Tap(o TapOptions) (*Tap, error)
 }
 
 // A notFoundError is about a name that is not known.
 type notFoundError string
 
 func (e notFoundError) Error() string { return string(e) }
+
+type badRequestError struct{ error }
+
+// BadRequest is the error of an Engine that is asked for what makes no sense.
+func BadRequest(err error) error { return badRequestError{err} }
 
 // NotFound is the error of an Engine that does not know a name: "no destination "x", did you mean y?".
 func NotFound(what, name string, known []string) error {
@@ -54,6 +60,9 @@ func (h handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if _, ok := errors.AsType[notFoundError](err); ok {
 		status = http.StatusNotFound
 	}
+	if _, ok := errors.AsType[badRequestError](err); ok {
+		status = http.StatusBadRequest
+	}
 	http.Error(w, err.Error(), status)
 }
 
@@ -76,6 +85,7 @@ func Handler(e Engine) http.Handler {
 		e.SetLevel(level)
 		return nil
 	}))
+	mux.Handle("GET /v1/tap", handler(func(w http.ResponseWriter, r *http.Request) error { return serveTap(e, w, r) }))
 	for _, verb := range []string{"switch", "pin", "unpin"} {
 		mux.Handle("POST /v1/failover/{destination}/"+verb, handler(func(w http.ResponseWriter, r *http.Request) error {
 			d, err := e.Failover(r.Context(), verb, r.PathValue("destination"), r.FormValue("server"))

@@ -15,6 +15,7 @@ import (
 
 	"kad/forwarder/internal/config"
 	"kad/forwarder/internal/destination"
+	"kad/forwarder/internal/logpath"
 	"kad/forwarder/internal/source"
 	"kad/forwarder/internal/stats"
 	"kad/pkg/vip"
@@ -37,6 +38,8 @@ type Daemon struct {
 	store  fdStore
 	loads  stats.Configuration
 	watch  *watch
+	taps   []*tap
+	tapped logpath.Tap // what the taps see
 
 	started time.Time
 

@@ -121,7 +121,7 @@ func (d *Daemon) buildSources(next *candidate, sockets *source.Sockets) (err err
 				continue
 			}
 			in := source.NewInput(s.Name, driver, next.program, next.program.Entry(s.Name, i), d.logger)
-			in.Sockets = sockets
+			in.Sockets, in.Tap = sockets, &d.tapped
 			runner, openErr := driver.Open(in)
 			if openErr != nil {
 				err = errors.Join(err, fmt.Errorf("source %s: %w", s.Name, openErr))

@@ -6,6 +6,9 @@ import (
 	"kad/forwarder/internal/logmsg"
 )
 
+// A Tap has what looks at the messages of many routers while they run, nil if nothing does. Any goroutine may change it.
+type Tap = atomic.Pointer[func(Event)]
+
 // A Router runs a program for one goroutine.
 type Router struct {
 	program *Program

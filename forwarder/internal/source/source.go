@@ -123,6 +123,7 @@ type Input struct {
 	Name    string // of the source
 	Logger  *slog.Logger
 	Sockets *Sockets // that may be taken over; nil: none
+	Tap     *logpath.Tap
 
 	driver     Driver
 	options    *Common
@@ -257,7 +258,18 @@ func (r *reader) begin() {
 			if to != r.current {
 				r.setRoute(to)
 			}
+			r.look()
 			return
+		}
+	}
+}
+
+// look takes notice of who looks at messages.
+func (r *reader) look() {
+	r.router.Trace = nil
+	if r.Tap != nil {
+		if see := r.Tap.Load(); see != nil {
+			r.router.Trace = *see
 		}
 	}
 }
