@@ -155,10 +155,22 @@ func (v *view) withRates(t *table) *table {
 func (v *view) sources() *table {
 	t := &table{heads: []string{"SOURCE", "DRIVER", " RECEIVED", rateHead, " CONNECTIONS", "BLOCKED BY"}}
 	for _, s := range v.Sources {
-		t.add(nil, v.clip(s.Name, 18), s.Driver, v.count(s.Received), v.rate("source "+s.Name+strconv.Itoa(s.Index), s.Received),
+		t.add(v.troubles(&s), v.clip(s.Name, 18), s.Driver, v.count(s.Received), v.rate("source "+s.Name+strconv.Itoa(s.Index), s.Received),
 			strconv.Itoa(s.Connections), v.clip(strings.Join(s.BlockedBy, ", "), 17))
 	}
 	return v.withRates(t)
+}
+
+// troubles are what went wrong at a source.
+func (v *view) troubles(s *stats.Source) (notes []string) {
+	text := v.reasons(map[string]uint64{
+		"dropped by the kernel": s.KernelDrops, "truncated": s.Truncated, "not parsed": s.ParseErrors, "broken frames": s.FrameErrors,
+		"failed handshakes": s.TLSErrors, "refused connections": s.Refused,
+	})
+	if text != "" {
+		notes = append(notes, text)
+	}
+	return notes
 }
 
 func (v *view) paths() *table {

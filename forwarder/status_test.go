@@ -21,7 +21,7 @@ func snapshots() (before, now *stats.Snapshot) {
 			Configuration: stats.Configuration{Loaded: time.Date(2026, 11, 22, 8, 0, 0, 0, time.Local), Reloads: 1},
 			Sources: []stats.Source{
 				{Name: "s_net", Driver: "network", Received: 81_234_567 + 20*n, Connections: 12, BlockedBy: []string{}},
-				{Name: "s_net", Index: 1, Driver: "network", Received: 4_321_000 + n, BlockedBy: []string{"d_archive"}},
+				{Name: "s_net", Index: 1, Driver: "network", Received: 4_321_000 + n, KernelDrops: 4711, Truncated: 3, BlockedBy: []string{"d_archive"}},
 				{Name: "s_local", Driver: "unix_dgram", Received: 48_211, BlockedBy: []string{}},
 			},
 			Paths: []stats.Path{{Name: "auth", Matched: 1_234_567 + n}, {Name: "auth.sudo", Matched: 4021}, {Name: "rest", Matched: 84_369_211 + 20*n}},

@@ -52,6 +52,17 @@ func (t *Tracker) Track(a netip.Addr) (*Holding, error) {
 	return h, nil
 }
 
+// Tracked are the addresses that are tracked, and whether this host holds them.
+func (t *Tracker) Tracked() map[netip.Addr]bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	held := map[netip.Addr]bool{}
+	for a, h := range t.holdings {
+		held[a] = h.Held()
+	}
+	return held
+}
+
 func (t *Tracker) started() chan struct{} {
 	if t.tracking == nil {
 		t.tracking = make(chan struct{})

@@ -1,13 +1,16 @@
 package daemon
 
 import (
+	"crypto/x509"
 	"slices"
+	"strings"
 	"time"
 
 	"kad/forwarder/internal/config"
 	"kad/forwarder/internal/destination"
 	"kad/forwarder/internal/logpath"
 	"kad/forwarder/internal/stats"
+	"kad/pkg/vip"
 )
 
 // Status is what the daemon knows about itself.
@@ -20,6 +23,7 @@ func (d *Daemon) snapshot() stats.Snapshot {
 	s := stats.Snapshot{
 		Schema: stats.Schema, Time: time.Now(), Version: d.Version, Started: d.started, Configuration: d.loads,
 		Sources: []stats.Source{}, Paths: []stats.Path{}, Destinations: []stats.Destination{},
+		Certificates: []stats.Certificate{}, VIPs: []stats.VIP{},
 	}
 	for _, dest := range d.config.Destinations {
 		s.Destinations = append(s.Destinations, describe(d.destinations[dest.String()].Destination))
@@ -32,7 +36,30 @@ func (d *Daemon) snapshot() stats.Snapshot {
 	d.config.Graph.Each(func(name string, p *logpath.Statement) {
 		s.Paths = append(s.Paths, stats.Path{Name: name, Matched: p.Matched.Load()})
 	})
+	d.describeCertificates(&s)
+	for address, held := range vip.Local.Tracked() {
+		s.VIPs = append(s.VIPs, stats.VIP{Address: address.String(), IsHeld: held})
+	}
+	slices.SortFunc(s.VIPs, func(a, b stats.VIP) int { return strings.Compare(a.Address, b.Address) })
 	return s
+}
+
+// describeCertificates adds those of sources and destinations.
+func (d *Daemon) describeCertificates(s *stats.Snapshot) {
+	add := func(user string, c *x509.Certificate) {
+		if c != nil {
+			s.Certificates = append(s.Certificates, stats.Certificate{User: user, NotAfter: c.NotAfter})
+		}
+	}
+	for _, source := range d.config.Sources {
+		for i := range source.Drivers {
+			name := config.SourceText(source.Name, i)
+			add(name, d.sources[name].input.Certificate())
+		}
+	}
+	for _, dest := range d.config.Destinations {
+		add(dest.String(), d.destinations[dest.String()].Certificate())
+	}
 }
 
 // describeSource describes a driver of a source, and notes in destinations whether it waits for them.
@@ -41,7 +68,8 @@ func (d *Daemon) describeSource(source *config.Source, index int, destinations [
 	c := in.Counts()
 	s := stats.Source{
 		Name: source.Name, Index: index, Driver: in.Driver().Settings().Driver,
-		Received: c.Received, Connections: c.Connections, BlockedBy: []string{},
+		Received: c.Received, Truncated: c.Truncated, ParseErrors: c.ParseErrors, FrameErrors: c.FrameErrors, TLSErrors: c.TLSErrors,
+		Refused: c.Refused, KernelDrops: c.KernelDrops, Connections: c.Connections, BlockedBy: []string{},
 	}
 	for sink := range in.Waits() {
 		if dest, ok := sink.(*destination.Destination); ok && dest.Queue().Waiters > 0 {
@@ -78,7 +106,7 @@ func describe(d *destination.Destination) stats.Destination {
 	s.Resent["unacknowledged"], s.Resent["unread"] = status.ResentUnacknowledged, status.ResentUnread
 	s.Server = &stats.Server{
 		Servers: status.Servers, Current: status.Current, Address: status.Address, Since: status.Since, IsPinned: status.Pinned,
-		Switches: status.Switches, GoodProbes: status.GoodProbes, ProbeError: status.ProbeError, Errors: status.Errors,
+		Switches: status.Switches, Probes: status.Probes, FailedProbes: status.FailedProbes, GoodProbes: status.GoodProbes, ProbeError: status.ProbeError, Errors: status.Errors,
 	}
 	s.State, s.Error = stats.Connected, status.Reason
 	if status.Connected == "" {

@@ -4,6 +4,7 @@ package destination
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -170,6 +171,16 @@ func (d *Destination) Driver() string { return d.driver.Settings().Driver }
 
 // Queue is what the queue holds and what went through it.
 func (d *Destination) Queue() queue.Stat { return d.queue.Stat() }
+
+// Certificate is ours, nil if there is none.
+func (d *Destination) Certificate() *x509.Certificate {
+	if n, ok := d.driver.(*Network); ok && n.TLS != nil {
+		if list := n.TLS.config.Load().Certificates; len(list) > 0 {
+			return list[0].Leaf
+		}
+	}
+	return nil
+}
 
 // Failure is why nothing is sent at the moment, empty if it is. A destination with servers has a Status instead.
 func (d *Destination) Failure() string {

@@ -24,17 +24,19 @@ const provenAfter = time.Second
 
 // A Status is what a destination with connections is doing.
 type Status struct {
-	Servers    []string
-	Current    string // server in use, or tried
-	Connected  string // server of the connection; empty: there is none
-	Address    string // of the connection
-	Since      time.Time
-	Pinned     bool
-	Switches   uint64   // connections after the first one
-	Reason     string   // of the last loss of a connection
-	GoodProbes int      // one after the other
-	ProbeError string   // of the last probe
-	Errors     []string // of each server, the last one since it worked
+	Servers      []string
+	Current      string // server in use, or tried
+	Connected    string // server of the connection; empty: there is none
+	Address      string // of the connection
+	Since        time.Time
+	Pinned       bool
+	Switches     uint64 // connections after the first one
+	Reason       string // of the last loss of a connection
+	Probes       uint64 // of the primary server
+	FailedProbes uint64
+	GoodProbes   int      // one after the other
+	ProbeError   string   // of the last probe
+	Errors       []string // of each server, the last one since it worked
 
 	// Messages that were sent again: those that the server's kernel had not acknowledged, and those that it had, but that
 	// the server may not have read.
@@ -432,7 +434,9 @@ func (s *sender) triedProbe(a attempt) {
 	back := s.rotation.probed(a.err == nil)
 	s.update(func(st *Status) {
 		st.ProbeError = ""
+		st.Probes++
 		if a.err != nil {
+			st.FailedProbes++
 			st.ProbeError = a.err.Error()
 		}
 	})

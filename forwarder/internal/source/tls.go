@@ -2,6 +2,7 @@ package source
 
 import (
 	"crypto/tls"
+	"crypto/x509"
 
 	"kad/forwarder/internal/option"
 )
@@ -16,6 +17,14 @@ type TLS struct {
 	MinVersion string `toml:"min_version"` // 1.2, 1.3
 
 	config *tls.Config
+}
+
+// Certificate is the one that the input shows its clients, nil if there is none.
+func (in *Input) Certificate() *x509.Certificate {
+	if n, ok := in.driver.(*Network); ok && n.TLS != nil {
+		return n.TLS.config.Certificates[0].Leaf
+	}
+	return nil
 }
 
 func (t *TLS) init() error {

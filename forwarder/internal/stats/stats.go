@@ -16,6 +16,8 @@ type Snapshot struct {
 	Sources       []Source      `json:"sources"`
 	Paths         []Path        `json:"log_paths"`
 	Destinations  []Destination `json:"destinations"`
+	Certificates  []Certificate `json:"certificates"`
+	VIPs          []VIP         `json:"vips"`
 }
 
 // A Configuration tells what came of reading the file.
@@ -31,9 +33,27 @@ type Source struct {
 	Name        string   `json:"name"`
 	Index       int      `json:"index"` // of the source's drivers, from 0
 	Driver      string   `json:"driver"`
-	Received    uint64   `json:"received_messages"` // since the driver was opened
-	Connections int      `json:"connections"`       // that are open
-	BlockedBy   []string `json:"blocked_by"`        // destinations that have no room, with flow-control
+	Received    uint64   `json:"received_messages"`        // since the driver was opened
+	Truncated   uint64   `json:"truncated_messages"`       // longer than log_msg_size
+	ParseErrors uint64   `json:"parse_errors"`             // messages that went on as an error message
+	FrameErrors uint64   `json:"frame_errors"`             // connections closed because their frames could not be told apart
+	TLSErrors   uint64   `json:"tls_errors"`               // handshakes that failed
+	Refused     uint64   `json:"refused_connections"`      // beyond max_connections
+	KernelDrops uint64   `json:"kernel_dropped_datagrams"` // that came to a full socket
+	Connections int      `json:"connections"`              // that are open
+	BlockedBy   []string `json:"blocked_by"`               // destinations that have no room, with flow-control
+}
+
+// A Certificate is one of ours.
+type Certificate struct {
+	User     string    `json:"user"` // "source s 0", "destination d"
+	NotAfter time.Time `json:"not_after"`
+}
+
+// A VIP is an address that the configuration asks for.
+type VIP struct {
+	Address string `json:"address"`
+	IsHeld  bool   `json:"held"` // by this host
 }
 
 // A Path is a log statement, or one embedded in another.
@@ -76,15 +96,17 @@ const (
 
 // A Server is what a destination that has servers does with them.
 type Server struct {
-	Servers    []string  `json:"servers"`
-	Current    string    `json:"current"`               // in use, or tried
-	Address    string    `json:"address,omitempty"`     // of the connection
-	Since      time.Time `json:"since,omitzero"`        // of the connection, or of the last one
-	IsPinned   bool      `json:"pinned"`                // no other one is used
-	Switches   uint64    `json:"switches"`              // connections after the first one
-	GoodProbes int       `json:"good_probes"`           // of the primary server, one after the other
-	ProbeError string    `json:"probe_error,omitempty"` // of the last probe
-	Errors     []string  `json:"errors"`                // of each server, the last one since it worked
+	Servers      []string  `json:"servers"`
+	Current      string    `json:"current"`           // in use, or tried
+	Address      string    `json:"address,omitempty"` // of the connection
+	Since        time.Time `json:"since,omitzero"`    // of the connection, or of the last one
+	IsPinned     bool      `json:"pinned"`            // no other one is used
+	Switches     uint64    `json:"switches"`          // connections after the first one
+	Probes       uint64    `json:"probes"`
+	FailedProbes uint64    `json:"failed_probes"`
+	GoodProbes   int       `json:"good_probes"`           // of the primary server, one after the other
+	ProbeError   string    `json:"probe_error,omitempty"` // of the last probe
+	Errors       []string  `json:"errors"`                // of each server, the last one since it worked
 }
 
 // IsCurrent tells whether the server i is in use, or tried.
