@@ -32,7 +32,9 @@ func snapshots() (before, now *stats.Snapshot) {
 					Queued: 120, Bytes: 24_576, Oldest: at.Add(-20 * time.Millisecond), IsOnDisk: true,
 					Server: &stats.Server{
 						Servers: []string{"primary.example.com", "failover1.example.com"}, Current: "failover1.example.com",
-						Address: "192.0.2.7:6514", Since: at.Add(-125 * time.Minute), Switches: 1, ProbeError: "connection refused",
+						Address: "192.0.2.7:6514", Since: at.Add(-125 * time.Minute), Switches: 1,
+						Probes: 125, FailedProbes: 125, ProbeError: "dial tcp 192.0.2.6:6514: connect: connection refused",
+						Errors: []string{"it has not answered for dead_peer_timeout", ""},
 					},
 				},
 				{
@@ -50,9 +52,10 @@ func snapshots() (before, now *stats.Snapshot) {
 func TestStatusScreens(t *testing.T) {
 	before, now := snapshots()
 	for name, text := range map[string]string{
-		"status":         newView(now, nil, false).String(),
-		"status --watch": newView(now, before, false).String(),
-		"status -o wide": newView(now, nil, true).String(),
+		"status":          newView(now, nil, false).String(),
+		"status --watch":  newView(now, before, false).String(),
+		"status -o wide":  newView(now, nil, true).String(),
+		"failover status": serverTable(now, now.Destinations[:1]),
 	} {
 		screen(t, "README.md", name, text)
 		for line := range strings.Lines(text) {

@@ -92,7 +92,7 @@ func newSender(d *Destination, n *Network) *sender {
 	}
 	s.rotation.servers = len(s.servers)
 	s.errs = make([]string, len(s.servers))
-	s.status.Servers = s.servers
+	s.update(func(st *Status) { st.Servers = s.servers })
 	return s
 }
 
