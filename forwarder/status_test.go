@@ -2,7 +2,9 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 	"testing"
@@ -120,5 +122,32 @@ func TestShort(t *testing.T) {
 	}
 	if got := clip("a\x1b[2Jb", 0); got != "a\uFFFD[2Jb" {
 		t.Errorf("clip: got %q", got)
+	}
+}
+
+// --watch on a pipe writes one screen after the other without any escape codes, also of a forwarder that has gone.
+func TestStatusWatch(t *testing.T) {
+	for name, socket := range map[string]string{"/S": steered(t), "no forwarder answers": t.TempDir() + "/control.sock"} {
+		ctx, cancel := context.WithCancel(t.Context())
+		r, w := io.Pipe()
+		done := make(chan int)
+		go func() {
+			done <- run(ctx, []string{"forwarder", "status", "--watch", "--socket", socket}, nil, w, io.Discard)
+			w.Close()
+		}()
+		var shown strings.Builder
+		buf := make([]byte, 4096)
+		for !strings.Contains(shown.String(), name) {
+			n, err := r.Read(buf)
+			if err != nil {
+				t.Fatalf("%v after %q", err, shown.String())
+			}
+			shown.Write(buf[:n])
+		}
+		cancel()
+		go io.Copy(io.Discard, r)
+		if code := <-done; code != 0 || strings.Contains(shown.String(), "\x1b") {
+			t.Errorf("code %d, %q", code, shown.String())
+		}
 	}
 }
