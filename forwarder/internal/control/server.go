@@ -88,7 +88,7 @@ func Handler(e Engine) http.Handler {
 	mux.Handle("GET /v1/tap", handler(func(w http.ResponseWriter, r *http.Request) error { return serveTap(e, w, r) }))
 	for _, verb := range []string{"switch", "pin", "unpin"} {
 		mux.Handle("POST /v1/failover/{destination}/"+verb, handler(func(w http.ResponseWriter, r *http.Request) error {
-			d, err := e.Failover(r.Context(), verb, r.PathValue("destination"), r.FormValue("server"))
+			d, err := e.Failover(r.Context(), verb, r.PathValue("destination"), r.URL.Query().Get("server"))
 			if err != nil {
 				return err
 			}

@@ -38,8 +38,9 @@ const tapInterval = time.Second
 
 // serveTap shows messages until the client goes.
 func serveTap(e Engine, w http.ResponseWriter, r *http.Request) error {
-	o := TapOptions{Point: r.FormValue("point"), Filter: r.FormValue("filter"), Template: r.FormValue("template"), Rate: 100}
-	if text := r.FormValue("rate"); text != "" {
+	q := r.URL.Query()
+	o := TapOptions{Point: q.Get("point"), Filter: q.Get("filter"), Template: q.Get("template"), Rate: 100}
+	if text := q.Get("rate"); text != "" {
 		n, err := strconv.Atoi(text)
 		if err != nil || n < 1 || n > maxRate {
 			return BadRequest(fmt.Errorf("rate: %q is not a number from 1 to %d", text, maxRate))
