@@ -134,7 +134,8 @@ bench-failover: deps build ## what the death of a server costs, forwarder and sy
 	@go run ./integration/failover $(FAILOVER)
 
 chaos: deps ## break a chain of forwarders at random for CHAOS=10m (SEED=N does the same again), and count what got lost
-	@CHAOS=$(or $(CHAOS),10m) KAD_REQUIRE=1 go test -count 1 -timeout 24h -v -artifacts ./integration/chaos
+	@mkdir -p dist
+	CHAOS=$(or $(CHAOS),10m) KAD_REQUIRE=1 go test -count 1 -timeout 24h -v -artifacts -outputdir $(CURDIR)/dist ./integration/chaos
 
 benchstat: ## compare two outputs of make bench COUNT=10: OLD=file NEW=file
 	@go run $(BENCHSTAT) $(OLD) $(NEW)
