@@ -27,7 +27,7 @@ SHELL := bash
 .NOTPARALLEL: # labs need the processors for themselves
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 .DEFAULT_GOAL := build
-.PHONY: help deps race-deps build test unit integration race lint fuzz bench bench-peers bench-curves bench-memory bench-failover chaos benchstat cover man completions demo install packages clean
+.PHONY: help deps race-deps build test unit integration race lint fuzz bench bench-peers bench-curves bench-memory bench-failover chaos benchstat cover man completions demo demo-forwarder install packages clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -187,6 +187,9 @@ packages: ## deb and rpm of this machine's architecture into dist/
 
 demo: deps build ## bring the pair of hosts up, break it, and show the tables
 	@go run ./integration/demo
+
+demo-forwarder: deps build ## the same with forwarder on the relays and a client that logs to them: count what got lost
+	@go run ./integration/demo -forwarder
 
 clean: ## remove what make has made
 	@rm -rf bin dist

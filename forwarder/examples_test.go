@@ -15,6 +15,7 @@ func TestExamples(t *testing.T) {
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no examples: %v", err)
 	}
+	files = append(files, "../examples/pair/forwarder.toml", "../examples/pair/client.toml")
 	for _, file := range files {
 		t.Run(filepath.Base(file), func(t *testing.T) {
 			if code, stdout, stderr := forwarder(t, "", "check", "--config", file); code != 0 || stdout+stderr != "" {

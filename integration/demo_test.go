@@ -11,16 +11,18 @@ import (
 func TestDemo(t *testing.T) {
 	for _, c := range []struct {
 		name   string
+		args   []string
 		bin    func(*testing.T) string
 		want   bool
 		ending string
 	}{
-		{"right", func(*testing.T) string { return bin }, true, "All 5 answers of kad-status were right, the tables byte for byte but for the PIDs."},
-		{"kad-status prints nonsense", nonsense, false, "4 of 5 answers of kad-status were wrong."},
+		{"right", nil, func(*testing.T) string { return bin }, true, "All 5 answers were right."},
+		{"forwarder", []string{"-forwarder"}, func(*testing.T) string { return bin }, true, "All 4 answers were right."},
+		{"kad-status prints nonsense", nil, nonsense, false, "4 of 5 answers were wrong."},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			cmd := exec.Command("go", "run", "./integration/demo", "-bin", c.bin(t))
+			cmd := exec.Command("go", append([]string{"run", "./integration/demo", "-bin", c.bin(t)}, c.args...)...)
 			cmd.Dir = ".."
 			out, err := cmd.Output()
 			if (err == nil) != c.want || !strings.HasSuffix(string(out), c.ending+"\n") {

@@ -1,6 +1,6 @@
 // Command demo shows what kad is for, on a pair of relays that it makes in namespaces of this machine:
-// normal operation, a dead syslog-ng, the recovery. At each step it asks kad-status and ip, and it exits 1
-// when kad-status says anything else than it should. Run it from the top directory of the project. An
+// normal operation, a dead syslog-ng or forwarder, the recovery. At each step it asks kad's tools and ip, and it exits 1
+// when they say anything else than they should, or a message got lost. Run it from the top directory of the project. An
 // interrupted demo leaves nothing behind, as a lab ends with its process.
 package main
 
@@ -20,6 +20,7 @@ import (
 func main() {
 	bin := flag.String("bin", "bin", "`directory` of kad's programs")
 	examples := flag.String("examples", "examples", "`directory` of the relays' configurations")
+	forwarder := flag.Bool("forwarder", false, "show the relays with forwarder in the place of syslog-ng")
 	os.Exit(lab.Main(func() int {
 		flag.Parse()
 		d := &demo{
@@ -27,7 +28,10 @@ func main() {
 			color: isTerminal(os.Stdout) && os.Getenv("NO_COLOR") == "",
 			began: time.Now(),
 		}
-		return d.run(*bin, *examples)
+		if *forwarder {
+			return d.run(func() { d.showForwarder(*bin, *examples) })
+		}
+		return d.run(func() { d.showSyslogNG(*bin, *examples) })
 	}))
 }
 
@@ -48,7 +52,7 @@ type demo struct {
 }
 
 // run shows everything and returns the exit code.
-func (d *demo) run(bin, examples string) (code int) {
+func (d *demo) run(show func()) (code int) {
 	defer func() {
 		for _, f := range slices.Backward(d.cleanups) {
 			f()
@@ -64,16 +68,16 @@ func (d *demo) run(bin, examples string) (code int) {
 			panic(end)
 		}
 	}()
-	d.show(bin, examples)
+	show()
 	if d.wrong > 0 {
-		d.step(red, fmt.Sprintf("%d of %d answers of kad-status were wrong.", d.wrong, d.checks))
+		d.step(red, fmt.Sprintf("%d of %d answers were wrong.", d.wrong, d.checks))
 		return 1
 	}
-	d.step(green, fmt.Sprintf("All %d answers of kad-status were right, the tables byte for byte but for the PIDs.", d.checks))
+	d.step(green, fmt.Sprintf("All %d answers were right.", d.checks))
 	return 0
 }
 
-func (d *demo) show(bin, examples string) {
+func (d *demo) showSyslogNG(bin, examples string) {
 	d.step(bold, "Start keepalived and syslog-ng on two relays, loghost01 and loghost02, with the files of examples/.")
 	d.pair = lab.NewPair(d, bin, examples)
 	d.pair.Up()
@@ -93,6 +97,11 @@ func (d *demo) show(bin, examples string) {
 	d.say("loghost02 has 192.168.245.101 again, %s after the start.", seconds(d.pair.Await(lab.Normal).Sub(started)))
 
 	d.step(bold, "The cluster view: ask both relays at once, over ssh, or here with a script that enters their namespaces.")
+	d.cluster()
+}
+
+// cluster shows the cluster view, in which each VIP must have one holder.
+func (d *demo) cluster() {
 	view := d.pair.Cluster()
 	d.print("# kad-status --rsh SCRIPT loghost01 loghost02", view)
 	d.check(view.Code == 0, fmt.Sprintf("exit code %d, though each VIP has one holder", view.Code))

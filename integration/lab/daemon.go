@@ -22,6 +22,9 @@ type Program struct {
 var (
 	Keepalived = Program{"keepalived", []string{"keepalived", "--dont-fork", "--log-console", "--no-syslog"}}
 	SyslogNG   = Program{"syslog-ng", []string{"syslog-ng", "-F", "--stderr"}}
+	Forwarder  = Program{"forwarder", []string{"env", "RUNTIME_DIRECTORY=/run/forwarder", "forwarder", "run"}}
+	NotifyFIFO = Program{"kad-notify", []string{"kad-notify", "fifo", "/run/kad/notify.fifo"}}
+	Track      = Program{"kad-track", []string{"kad-track", "watch", "--track-file", "/run/kad/relay.track", "--profile", "relay"}}
 )
 
 // stopTimeout is how long a daemon may take to end after SIGTERM.

@@ -95,7 +95,7 @@ func reap() {
 var privateDirs = []string{
 	"/etc/forwarder", "/etc/kad", "/etc/keepalived", "/etc/ssh", "/etc/syslog-ng",
 	"/proc", "/root", "/run", "/sys", "/tmp", "/usr/local/bin",
-	"/var/lib/kad", "/var/lib/syslog-ng", "/var/log", "/var/spool/forwarder", "/var/tmp",
+	"/var/lib/forwarder", "/var/lib/kad", "/var/lib/syslog-ng", "/var/log", "/var/spool/forwarder", "/var/tmp",
 }
 
 // privateFiles are the machine's files that a host does not have.

@@ -12,27 +12,73 @@ import (
 	"time"
 )
 
-// Pair is a lab with the two relays of examples/keepalived and a client of theirs.
+// Pair is a lab with two relays of the examples and a client of theirs.
 type Pair struct {
 	*Lab
 	Loghost01, Loghost02, Client *Host
+
+	setup setup
 }
 
-// NewPair returns a pair with the configurations of the directory examples in place and nothing running
-// yet. It needs the programs that these configurations call in bin.
+// A setup is what runs on both relays beside keepalived, and its files, by their names in examples.
+type setup struct {
+	keepalived string // directory of the hosts' keepalived.conf
+	files      map[string]string
+	programs   []Program // in the order of their start
+	ready      string    // unix socket of what the relay is tracked by
+	needs      []string  // programs of the machine
+}
+
+var (
+	ofSyslogNG = setup{
+		keepalived: "keepalived",
+		files:      map[string]string{"syslog-ng/syslog-ng.conf": "/etc/syslog-ng/syslog-ng.conf"},
+		programs:   []Program{SyslogNG},
+		ready:      "/var/lib/syslog-ng/syslog-ng.ctl",
+		needs:      []string{SyslogNG.Name},
+	}
+	ofForwarder = setup{
+		keepalived: "pair",
+		files:      map[string]string{"pair/forwarder.toml": "/etc/forwarder/forwarder.toml", "pair/track.toml": "/etc/kad/track.toml"},
+		programs:   []Program{Forwarder, NotifyFIFO, Track},
+		ready:      "/run/forwarder/control.sock",
+	}
+)
+
+// NewPair returns the pair of examples/keepalived, with syslog-ng on the relays. Its configurations are in place, and nothing
+// runs yet. It needs the programs that these configurations call in bin.
 func NewPair(tb TB, bin, examples string) *Pair {
 	tb.Helper()
+	return newPair(tb, bin, examples, ofSyslogNG)
+}
+
+// NewForwarderPair is NewPair for examples/pair, with forwarder in the place of syslog-ng.
+func NewForwarderPair(tb TB, bin, examples string) *Pair {
+	tb.Helper()
+	p := newPair(tb, bin, examples, ofForwarder)
+	p.Client.configure(filepath.Join(examples, "pair", "client.toml"), "/etc/forwarder/forwarder.toml")
+	return p
+}
+
+func newPair(tb TB, bin, examples string, s setup) *Pair {
+	tb.Helper()
 	l := New(tb, Options{Bin: bin})
-	l.Require(Keepalived.Name, SyslogNG.Name)
+	l.Require(append(s.needs, Keepalived.Name)...)
 	p := &Pair{
 		Lab:       l,
 		Loghost01: l.AddHost("loghost01", "192.168.245.52/24"),
 		Loghost02: l.AddHost("loghost02", "192.168.245.53/24"),
 		Client:    l.AddHost("client", "192.168.245.10/24"),
+		setup:     s,
+	}
+	for _, h := range l.hosts { // what the units ask for
+		l.must(h, "mkdir", "-p", "/run/kad", "/run/forwarder", "/var/log/forwarder")
 	}
 	for _, h := range p.Relays() {
-		h.configure(filepath.Join(examples, "keepalived", h.Name, "keepalived.conf"), "/etc/keepalived/keepalived.conf")
-		h.configure(filepath.Join(examples, "syslog-ng", "syslog-ng.conf"), "/etc/syslog-ng/syslog-ng.conf")
+		h.configure(filepath.Join(examples, s.keepalived, h.Name, "keepalived.conf"), "/etc/keepalived/keepalived.conf")
+		for from, to := range s.files {
+			h.configure(filepath.Join(examples, from), to)
+		}
 		// keepalived drops a track script that it cannot run, and goes on without.
 		l.must(h, "keepalived", "--config-test")
 	}
@@ -51,15 +97,17 @@ func (h *Host) configure(from, to string) {
 // Relays returns loghost01 and loghost02.
 func (p *Pair) Relays() []*Host { return []*Host{p.Loghost01, p.Loghost02} }
 
-// Up starts syslog-ng and keepalived on both relays and waits for normal operation. The order spares
-// the first run of the track scripts a failure.
+// Up starts all daemons on both relays, keepalived last, and waits for normal operation. The order spares the first check of a
+// relay a failure.
 func (p *Pair) Up() {
 	p.tb.Helper()
 	for _, h := range p.Relays() {
-		h.Start(SyslogNG)
+		for _, program := range p.setup.programs {
+			h.Start(program)
+		}
 	}
 	for _, h := range p.Relays() {
-		h.AwaitListener("unix", "/var/lib/syslog-ng/syslog-ng.ctl")
+		h.AwaitListener("unix", p.setup.ready)
 	}
 	for _, h := range p.Relays() {
 		h.Start(Keepalived)
