@@ -322,9 +322,7 @@ func TestOvertaken(t *testing.T) {
 	if verdicts["MASTER"] != verdictOvertaken || verdicts["FAULT"] != verdictDone {
 		t.Errorf("got %v", verdicts)
 	}
-	if n := len(r.journal.with("NOTE", "overtaken by a newer event")); n != 1 {
-		t.Errorf("%d overtaken events in the journal", n)
-	}
+	eventually(t, "the overtaken event is in the journal", func() bool { return len(r.journal.with("NOTE", "overtaken by a newer event")) == 1 })
 }
 
 // A VIP that is gone from the configuration is remembered until it has been withdrawn.
