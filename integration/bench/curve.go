@@ -19,7 +19,7 @@ var curves = []curve{
 	{"filters", []int{1, 10, 100, 1000}, func(n int) workload { return workload{conns: 1, destinations: 1, before: n} },
 		func(n int) int { return max(1_000_000/(1+n/20), 50_000) }},
 	{"destinations", []int{1, 3, 10, 30, 100}, func(n int) workload { return workload{conns: 1, destinations: n, fanout: true} },
-		func(n int) int { return 1_000_000 / n }},
+		func(n int) int { return 4_000_000 / n }},
 	{"bytes", []int{64, 256, 1 << 10, 4 << 10, 16 << 10, 64 << 10}, func(n int) workload { return workload{conns: 1, destinations: 1, size: n} },
 		func(n int) int { return min(1_000_000, 1<<29/n) }},
 	{"embedded statements", []int{1, 2, 5, 10}, func(n int) workload { return workload{conns: 1, destinations: 1, depth: n} },
@@ -61,8 +61,8 @@ func (b *bench) curves() error {
 	for i, c := range curves {
 		heading(b.report, "By %s", c.what)
 		c.table(results[i]).write(b.report)
-		for _, all := range results[i] {
-			b.check(p, all)
+		for j, all := range results[i] {
+			b.check(p, c.workload(c.points[j]), all)
 		}
 	}
 	return b.report.save("curves")
