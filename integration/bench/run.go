@@ -158,11 +158,14 @@ func (s *stage) detour() (result, error) {
 	if err := s.sink.listen(); err != nil {
 		return result{}, err
 	}
-	out := s.sink.wait(patience) - time.Duration(s.sink.first.Load())
+	out := s.sink.wait(2*patience) - time.Duration(s.sink.first.Load()) // it has to find that the destination is there
 	used, others := m.stop()
 	r := s.result(used, others)
-	r.in, r.out = float64(s.total())/in.Seconds(), float64(s.total())/out.Seconds()
-	r.rate = float64(s.total()) / (in + out).Seconds()
+	r.in = float64(s.total()) / in.Seconds()
+	if out > 0 { // else nothing came
+		r.out = float64(s.total()) / out.Seconds()
+		r.rate = float64(s.total()) / (in + out).Seconds()
+	}
 	r.disk = float64(onDisk) / float64(s.bytes())
 	return r, nil
 }

@@ -195,6 +195,7 @@ func (s *sink) count(out *output, destination int, text []byte, now time.Duratio
 
 // wait returns when all has come, or nothing more for patience, and how long after the start the last message came.
 func (s *sink) wait(patience time.Duration) time.Duration {
+	began := time.Since(s.start)
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	for {
@@ -202,7 +203,7 @@ func (s *sink) wait(patience time.Duration) time.Duration {
 		case <-s.done:
 			return time.Duration(s.last.Load())
 		case <-tick.C:
-			if last := time.Duration(s.last.Load()); time.Since(s.start)-last > patience {
+			if last := time.Duration(s.last.Load()); time.Since(s.start)-max(began, last) > patience {
 				return last
 			}
 		}
