@@ -75,12 +75,16 @@ func (p *parser) pattern(n *node, in subject, kind string, allowed ...string) er
 		p.tok = at
 		return err
 	}
+	n.why = o.in.text
 	test := func(_ *logmsg.Message, text []byte) bool { return matcher.Match(text) }
-	if o.Has("store_matches") {
+	switch name := o.in.name; {
+	case o.Has("store_matches"):
 		p.expr.modifies = true
 		test = func(m *logmsg.Message, text []byte) bool { return storeMatches(matcher, m, text) }
+	case o.in.template == nil: // the usual one: with fewer calls
+		n.test = func(m *logmsg.Message) bool { return matcher.Match(m.Value(name)) }
+		return nil
 	}
-	n.why = o.in.text
 	n.test = func(m *logmsg.Message) bool { return o.in.ask(m, test) }
 	return nil
 }
