@@ -114,9 +114,8 @@ fuzz: ## run every fuzz target for FUZZTIME=30s
 		done
 	done
 
-bench: deps build ## run every benchmark COUNT=1 times (keep the output for benchstat), then bench-peers
+bench: deps build ## run every benchmark of the packages COUNT=1 times (keep the output for benchstat)
 	@go test -run '^$$' -bench . -benchmem -count $(COUNT) -p 1 -timeout 2h ./...
-	$(MAKE) bench-peers
 
 # With BENCH of one's own it only prints.
 PAGE := -page docs/performance.md
