@@ -54,14 +54,21 @@ func (b *bench) parse(args []string) error {
 	flags := flag.NewFlagSet("bench", flag.ExitOnError)
 	flags.IntVar(&b.rounds, "rounds", 3, "how often each peer has its turn")
 	flags.IntVar(&b.messages, "messages", 500_000, "messages of a run; fast peers send them four times")
-	named := flags.String("workloads", "W1,W2,W3,W4,W5,W6,W7,W8,W9", "which workloads")
+	named := flags.String("workloads", "", "which workloads, or curves by what grows; none: all")
 	only := flags.String("peers", "", "which peers; none: all")
 	forwarder := flags.String("forwarder", "bin/forwarder", "the program; several, with commas between them, are compared with each other")
 	flags.StringVar(&b.report.page, "page", "", "write the report and its chart into this `FILE` too")
 	flags.BoolVar(&b.verbose, "v", false, "print each run")
 	_ = flags.Parse(args) // it exits itself
-	b.workloads = strings.Split(*named, ",")
+	if *named != "" {
+		b.workloads = strings.Split(*named, ",")
+	}
 	all, err := peersOf(strings.Split(*forwarder, ","))
+	for _, name := range b.workloads {
+		if !slices.ContainsFunc(workloads, func(w workload) bool { return w.name == name }) && !slices.ContainsFunc(curves, func(c curve) bool { return c.what == name }) {
+			return fmt.Errorf("bench: %q is neither a workload nor a curve", name)
+		}
+	}
 	b.all = slices.DeleteFunc(all, func(p peer) bool { return *only != "" && !slices.Contains(strings.Split(*only, ","), p.name) })
 	return err
 }
@@ -87,18 +94,16 @@ func (b *bench) peers() error {
 	b.report.environment(b.all, b.rounds)
 	results := map[string][][]result{}
 	var groups []group
-	for _, name := range b.workloads {
-		i := slices.IndexFunc(workloads, func(w workload) bool { return w.name == name })
-		if i < 0 {
-			return fmt.Errorf("bench: workload %q is not known", name)
+	for _, w := range workloads {
+		if !b.chosen(w.name) {
+			continue
 		}
-		w := workloads[i]
 		got, err := b.compare(w)
 		if err != nil {
 			return err
 		}
-		results[name] = got
-		heading(b.report, "%s: %s", name, w.what)
+		results[w.name] = got
+		heading(b.report, "%s: %s", w.name, w.what)
 		tableOf(w, b.all, got).write(b.report)
 		groups = append(groups, groupOf(w, b.all, got))
 	}
@@ -108,6 +113,11 @@ func (b *bench) peers() error {
 		return err
 	}
 	return b.report.save("peers")
+}
+
+// chosen tells whether the flags ask for a workload or a curve.
+func (b *bench) chosen(name string) bool {
+	return b.workloads == nil || slices.Contains(b.workloads, name)
 }
 
 // compare gives each peer its turn, another one first in each round. The results are by peer.

@@ -32,7 +32,11 @@ func (r *report) environment(peers []peer, rounds int) {
 			fmt.Fprintf(r, ", %s", versionOf(p.version))
 		}
 	}
-	fmt.Fprintf(r, "; medians of %d rounds.\n", rounds)
+	if rounds == 1 {
+		fmt.Fprintln(r, "; one round.")
+	} else {
+		fmt.Fprintf(r, "; medians of %d rounds.\n", rounds)
+	}
 }
 
 // field is the value of a line `name: value` or `name="value"`.
