@@ -87,13 +87,16 @@ func (d *Daemon) describeSource(source *config.Source, index int, destinations [
 
 // describe describes a destination.
 func describe(d *destination.Destination) stats.Destination {
-	routed, dropped, sent, _ := d.Counts()
+	routed, _, sent, _ := d.Counts()
 	q := d.Queue()
 	s := stats.Destination{
 		Name: d.Name, Driver: d.Driver(), Routed: routed, Sent: sent,
-		Dropped: map[string]uint64{"queue_full": dropped}, Resent: map[string]uint64{},
+		Dropped: d.Dropped(), Resent: map[string]uint64{}, SentBytes: d.SentBytes(), ResentBytes: map[string]uint64{},
 		Queued: q.Messages, Bytes: q.Bytes, Oldest: q.Oldest, IsOnDisk: d.IsKept(),
 		Blocked: q.Blocked.Seconds(), Blocks: []string{}, Batches: q.Batches, Delays: q.Delays,
+	}
+	if q.Disk != nil {
+		s.Disk = &stats.Disk{Used: q.Disk.Used, Capacity: q.Disk.Capacity, Lost: q.Disk.Lost}
 	}
 	status, ok := d.Status()
 	if !ok {
@@ -104,9 +107,11 @@ func describe(d *destination.Destination) stats.Destination {
 		return s
 	}
 	s.Resent["unacknowledged"], s.Resent["unread"] = status.ResentUnacknowledged, status.ResentUnread
+	s.ResentBytes["unacknowledged"], s.ResentBytes["unread"] = status.UnacknowledgedBytes, status.UnreadBytes
 	s.Server = &stats.Server{
 		Servers: status.Servers, Current: status.Current, Address: status.Address, Since: status.Since, IsPinned: status.Pinned,
-		Switches: status.Switches, Probes: status.Probes, FailedProbes: status.FailedProbes, GoodProbes: status.GoodProbes, ProbeError: status.ProbeError, Errors: status.Errors,
+		Switches: status.Switches, Probes: status.Probes, FailedProbes: status.FailedProbes, GoodProbes: status.GoodProbes,
+		ProbeError: status.ProbeError, Errors: status.Errors, Failed: status.Failed,
 	}
 	s.State, s.Error = stats.Connected, status.Reason
 	if status.Connected == "" {

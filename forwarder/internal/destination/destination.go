@@ -61,6 +61,7 @@ type Common struct {
 	FracDigits     int                 `toml:"frac_digits"`
 	Zone           option.Zone         `toml:"time_zone"`     // none: that of the stamp
 	LogFIFOSize    int                 `toml:"log_fifo_size"` // messages
+	LogFIFOBytes   option.Size         `toml:"log_fifo_bytes"`
 	TimeReopen     option.Duration     `toml:"time_reopen"`
 	Flags          []string            `toml:"flags"`
 	DiskBuffer     *queue.Options      `toml:"disk_buffer"` // nil: the queue is in memory
@@ -75,11 +76,14 @@ type Common struct {
 func common(g *option.Globals) Common {
 	c := Common{
 		TemplateEscape: g.TemplateEscape, FracDigits: g.FracDigits, Zone: g.SendTimeZone, LogFIFOSize: g.LogFIFOSize,
-		TimeReopen: g.TimeReopen,
+		LogFIFOBytes: g.LogFIFOBytes, TimeReopen: g.TimeReopen,
 	}
 	_ = c.TimeFormat.UnmarshalText([]byte(g.TimeFormat)) // checked where it was decoded
 	return c
 }
+
+// minFIFOBytes is the smallest log_fifo_bytes: about what is read at once.
+const minFIFOBytes = 256 << 10
 
 // Settings are the options.
 func (c *Common) Settings() *Common { return c }
@@ -106,6 +110,9 @@ func (c *Common) Init() error {
 	if c.LogFIFOSize < 1 {
 		return option.Errorf("log_fifo_size", "%d is below the minimum 1", c.LogFIFOSize)
 	}
+	if c.LogFIFOBytes < minFIFOBytes {
+		return option.Errorf("log_fifo_bytes", "%d is below the minimum %d", c.LogFIFOBytes, minFIFOBytes)
+	}
 	if c.DiskBuffer != nil {
 		return option.In("disk_buffer", c.DiskBuffer.Init())
 	}
@@ -127,11 +134,15 @@ type Destination struct {
 }
 
 // Counters are of a destination, and of the one that goes on where it ends.
-type counters struct{ received, dropped, sent atomic.Uint64 }
+type counters struct {
+	received, sent, sentBytes atomic.Uint64
+	drops                     drops
+}
 
 // New makes a destination of a driver whose Init was called. It starts nothing.
 func New(name string, driver Driver) *Destination {
-	d := &Destination{Name: name, driver: driver, queue: queue.New(driver.Settings().LogFIFOSize), counters: &counters{}}
+	d := &Destination{Name: name, driver: driver, counters: &counters{}}
+	d.queue = queue.New(driver.Settings().LogFIFOSize, int64(driver.Settings().LogFIFOBytes))
 	d.handover = newHandover()
 	if n, ok := driver.(*Network); ok && n.Transport != "udp" {
 		d.sender = newSender(d, n)
@@ -141,6 +152,7 @@ func New(name string, driver Driver) *Destination {
 
 // Open opens the disk buffer, if the destination has one. Without Open its queue is in memory.
 func (d *Destination) Open(logger *slog.Logger) error {
+	d.drops.logger.Store(logger.With("destination", d.Name))
 	options := d.driver.Settings().DiskBuffer
 	if options == nil {
 		return nil
@@ -163,7 +175,7 @@ func (d *Destination) String() string { return "destination " + d.Name }
 
 // Counts are the messages that were routed to it, those that were dropped, sent, and that wait.
 func (d *Destination) Counts() (received, dropped, sent uint64, waiting int) {
-	return d.received.Load(), d.dropped.Load(), d.sent.Load(), d.queue.Len()
+	return d.received.Load(), d.drops.total.Load(), d.sent.Load(), d.queue.Len()
 }
 
 // Driver is the name of the driver.
@@ -253,7 +265,7 @@ func (d *Destination) send(ctx context.Context) error {
 				d.failure.Store(nil)
 			}
 			last = nil
-			d.acknowledge(batches)
+			d.acknowledge(batches, d.drops.addDriver(conn))
 			continue
 		}
 		conn = d.failed(ctx, conn, err, &last)
@@ -264,17 +276,23 @@ func (d *Destination) send(ctx context.Context) error {
 	return nil
 }
 
-func (d *Destination) acknowledge(batches []*queue.Batch) {
-	n := 0
+// acknowledge says that batches are written, but for some messages.
+func (d *Destination) acknowledge(batches []*queue.Batch, dropped int) {
+	n, bytes := 0, 0
 	for _, b := range batches {
 		n += len(b.Ends)
+		bytes += b.Size()
 	}
 	d.queue.Ack(len(batches))
-	d.sent.Add(uint64(n))
+	d.sent.Add(uint64(n - dropped))
+	d.sentBytes.Add(uint64(bytes))
 	for _, b := range batches {
 		queue.Put(b)
 	}
 }
+
+// SentBytes are those of the messages that were sent and acknowledged.
+func (d *Destination) SentBytes() uint64 { return d.sentBytes.Load() }
 
 // failed gives up conn and waits before the next attempt. The first error is logged, and each that differs.
 func (d *Destination) failed(ctx context.Context, conn Conn, err error, last *error) Conn {
@@ -363,7 +381,7 @@ func (b *batch) Flush() {
 func (b *batch) hand(q *queue.Batch) {
 	b.destination.received.Add(uint64(len(q.Ends)))
 	if n := b.destination.queue.Append(q); n > 0 {
-		b.destination.dropped.Add(uint64(n))
+		b.destination.drops.add(n)
 	}
 }
 

@@ -645,8 +645,8 @@ func TestWindowModel(t *testing.T) {
 				got = append(got, onWire[:read]...)
 				items, _, again := w.replay(min(unread+r.Int64N(50), 100) * min(1, unread))
 				allowed += 15
-				if unread == 0 && again > 0 {
-					t.Fatalf("seed %d: %d messages are sent again that were read", seed, again)
+				if unread == 0 && again.messages > 0 {
+					t.Fatalf("seed %d: %d messages are sent again that were read", seed, again.messages)
 				}
 				onWire, acked, sent = nil, 0, 0
 				write(items)

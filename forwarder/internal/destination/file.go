@@ -79,6 +79,7 @@ type files struct {
 	logger  *slog.Logger
 	open    map[string]*file
 	reaped  time.Time
+	dropper
 }
 
 type file struct {
@@ -98,10 +99,12 @@ func (f *files) Write(batches []*queue.Batch) error {
 		}
 		if slices.Contains(strings.Split(name, "/"), "..") || strings.ContainsRune(name, 0) {
 			f.logger.Warn("file name from a message is refused", "path", name)
+			f.drop(badName, len(b.Ends))
 			continue
 		}
 		if err := f.write(name, b.Data, now); f.literal == "" && isName(err) {
 			f.logger.Warn("file name from a message cannot be opened", "path", name, "error", err)
+			f.drop(badName, len(b.Ends))
 		} else if err != nil {
 			return err
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"reflect"
+	"slices"
 	"sync"
 	"time"
 
@@ -53,7 +54,7 @@ func (d *Destination) Inherit(before *Destination) (err error) {
 	settings := d.driver.Settings()
 	switch q := before.queue.(type) {
 	case *queue.Memory:
-		q.Resize(settings.LogFIFOSize)
+		q.Resize(settings.LogFIFOSize, int64(settings.LogFIFOBytes))
 	case *queue.Disk:
 		if err = q.Change(settings.DiskBuffer); err != nil {
 			err = fmt.Errorf("disk buffer does not become reliable: %w", err)
@@ -107,7 +108,8 @@ func (s *sender) inherit(before *sender) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.status = before.status
-	s.status.Servers, s.status.Pinned = s.servers, false
+	s.status.Servers, s.status.Errors = s.servers, slices.Clone(s.errs)
+	s.status.Connected, s.status.Address = "", ""
 	for i, name := range s.servers {
 		if name == before.servers[before.rotation.current] {
 			s.rotation.use(i, before.rotation.pinned)

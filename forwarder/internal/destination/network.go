@@ -152,7 +152,7 @@ func (n *Network) Connect(ctx context.Context, _ *slog.Logger) (Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &datagrams{conn}, nil
+	return &datagrams{Conn: conn}, nil
 }
 
 // dial connects to the first address of a server that answers, and with TLS shows the right certificate. The TLS
@@ -252,7 +252,10 @@ func (n *Network) control(_, _ string, raw syscall.RawConn) (err error) {
 }
 
 // datagrams writes each message by itself.
-type datagrams struct{ net.Conn }
+type datagrams struct {
+	net.Conn
+	dropper
+}
 
 // Write writes each message of the batches. One that the kernel does not take, too long or refused by the peer before, is
 // lost: udp has no way to do better.
@@ -260,8 +263,13 @@ func (d *datagrams) Write(batches []*queue.Batch) error {
 	for _, b := range batches {
 		start := 0
 		for _, end := range b.Ends {
-			if _, err := d.Conn.Write(b.Data[start:end]); err != nil && !isDatagramLoss(err) {
-				return fmt.Errorf("%w", err)
+			switch _, err := d.Conn.Write(b.Data[start:end]); {
+			case errors.Is(err, syscall.EMSGSIZE):
+				d.drop(tooLarge, 1)
+			case errors.Is(err, syscall.ECONNREFUSED):
+				d.drop(refused, 1)
+			case err != nil:
+				return err
 			}
 			start = end
 		}

@@ -30,9 +30,10 @@ type Status struct {
 	Address      string // of the connection
 	Since        time.Time
 	Pinned       bool
-	Switches     uint64 // connections after the first one
-	Reason       string // of the last loss of a connection
-	Probes       uint64 // of the primary server
+	Switches     uint64    // connections after the first one
+	Reason       string    // of the last failure
+	Failed       time.Time // when that was
+	Probes       uint64    // of the primary server
 	FailedProbes uint64
 	GoodProbes   int      // one after the other
 	ProbeError   string   // of the last probe
@@ -41,6 +42,7 @@ type Status struct {
 	// Messages that were sent again: those that the server's kernel had not acknowledged, and those that it had, but that
 	// the server may not have read.
 	ResentUnacknowledged, ResentUnread uint64
+	UnacknowledgedBytes, UnreadBytes   uint64 // of them
 }
 
 // A sender empties the queue of a destination to one server at a time. A goroutine, that of run, has all of it but status.
@@ -239,10 +241,11 @@ func (s *sender) acknowledge() {
 
 // settle acknowledges in the queue what has arrived.
 func (s *sender) settle(c *connection) {
-	batches, messages := c.window.acknowledge(c.messageBytes(c.arrived))
+	batches, a := c.window.acknowledge(c.messageBytes(c.arrived))
 	if batches > 0 {
 		s.queue.Ack(batches)
-		s.sent.Add(uint64(messages))
+		s.sent.Add(uint64(a.messages))
+		s.sentBytes.Add(uint64(a.bytes))
 	}
 	c.window.keep(s.unread(c))
 }
@@ -271,7 +274,7 @@ func (s *sender) lose(reason error) {
 		reason = nil
 	} else {
 		s.logger.Warn("connection lost", "server", s.servers[c.server], "error", reason,
-			"resent_unacknowledged", unacknowledged, "resent_unread", acknowledged)
+			"resent_unacknowledged", unacknowledged.messages, "resent_unread", acknowledged.messages)
 		s.errs[c.server] = reason.Error()
 		if lacking := c.unread() - unread; !hasRead && s.network.ReplayWindow == autoWindow && lacking > 0 {
 			s.logger.Warn("the server may have left more unread than is kept to be sent again", "bytes", lacking)
@@ -281,10 +284,12 @@ func (s *sender) lose(reason error) {
 	s.update(func(st *Status) {
 		st.Connected, st.Address = "", ""
 		if reason != nil {
-			st.Reason = reason.Error()
+			st.Reason, st.Failed = reason.Error(), time.Now()
 		}
-		st.ResentUnread += uint64(acknowledged)
-		st.ResentUnacknowledged += uint64(unacknowledged)
+		st.ResentUnread += uint64(acknowledged.messages)
+		st.ResentUnacknowledged += uint64(unacknowledged.messages)
+		st.UnreadBytes += uint64(acknowledged.bytes)
+		st.UnacknowledgedBytes += uint64(unacknowledged.bytes)
 	})
 	s.conn, s.finishing = nil, false
 	s.finished.Stop()
@@ -426,7 +431,7 @@ func (s *sender) failed(a attempt) {
 	default:
 		s.dial()
 	}
-	s.update(func(st *Status) { st.Reason = text })
+	s.update(func(st *Status) { st.Reason, st.Failed = text, time.Now() })
 }
 
 func (s *sender) triedProbe(a attempt) {

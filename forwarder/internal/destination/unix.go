@@ -40,7 +40,7 @@ func (u *Unix) Connect(ctx context.Context, _ *slog.Logger) (Conn, error) {
 		return nil, err
 	}
 	if u.network == "unixgram" {
-		return &datagrams{conn}, nil
+		return &datagrams{Conn: conn}, nil
 	}
 	return newStream(conn), nil
 }
@@ -81,11 +81,6 @@ func (s *stream) Write(batches []*queue.Batch) error {
 	buffers := s.buffer
 	_, err := buffers.WriteTo(s.Conn)
 	return err
-}
-
-// isDatagramLoss tells whether an error is about one datagram, not about the socket.
-func isDatagramLoss(err error) bool {
-	return errors.Is(err, syscall.EMSGSIZE) || errors.Is(err, syscall.ECONNREFUSED)
 }
 
 // Pipe writes to a named pipe.

@@ -47,18 +47,22 @@ func (w *window) add(i item) {
 	w.items = append(w.items, i)
 }
 
-// acknowledge says how many bytes the peer's kernel has. It returns how many batches and messages the queue has to give away
-// before keep is called.
-func (w *window) acknowledge(acked int64) (batches, messages int) {
+// An amount is of messages that are sent.
+type amount struct{ messages, bytes int }
+
+// acknowledge says how many bytes the peer's kernel has. It returns how many batches, and what of messages, the queue has to
+// give away before keep is called.
+func (w *window) acknowledge(acked int64) (batches int, a amount) {
 	w.acked = min(acked, w.written)
 	for n := 0; n < len(w.items) && w.items[n].end <= w.acked; n++ {
 		if i := &w.items[n]; i.queued {
 			i.queued = false
 			batches++
-			messages += len(i.Ends)
+			a.messages += len(i.Ends)
+			a.bytes += i.Size()
 		}
 	}
-	return batches, messages
+	return batches, a
 }
 
 // keep keeps of what is acknowledged the last unread bytes. What was not needed once is not needed any more.
@@ -78,27 +82,31 @@ func (w *window) keep(unread int64) {
 	w.kept = slices.Delete(w.kept, 0, n)
 }
 
-// merge adds i to the last batch that is kept, if that has room. So two of them have more than the memory of one, and small
-// batches cannot keep much.
+// merge adds i to the last batch that is kept, if that has room.
 func (w *window) merge(i *item) bool {
 	if len(w.kept) == 0 || i.first > 0 {
 		return false
 	}
 	last := &w.kept[len(w.kept)-1]
-	if last.replays != i.replays || len(i.Data) > cap(last.Data)-len(last.Data) {
+	if last.replays != i.replays || !last.Join(i.Batch) {
 		return false
 	}
-	for _, end := range i.Ends {
-		last.Ends = append(last.Ends, len(last.Data)+end)
-	}
-	last.Data, last.end = append(last.Data, i.Data...), i.end
-	queue.Put(i.Batch)
+	last.end = i.end
 	return true
+}
+
+// add counts the messages of i from one to before another one.
+func (a *amount) add(i item, from, to int) {
+	if from < to {
+		i.first = from
+		a.messages += to - from
+		a.bytes += i.Ends[to-1] - i.start()
+	}
 }
 
 // replay empties the window and returns what the next server must get: what is not acknowledged, and of what is, the last
 // unread bytes. A message of which a part is missing is sent again as a whole.
-func (w *window) replay(unread int64) (items []item, unacknowledged, acknowledged int) {
+func (w *window) replay(unread int64) (items []item, unacknowledged, acknowledged amount) {
 	arrived := w.acked - unread
 	for _, i := range append(w.kept, w.items...) {
 		offset := i.end - int64(len(i.Data)) // position of Data[0], if all were sent
@@ -111,8 +119,8 @@ func (w *window) replay(unread int64) (items []item, unacknowledged, acknowledge
 		}
 		first, acked := has(from), has(w.acked)
 		i.first, i.end = first, math.MaxInt64
-		acknowledged += max(0, acked-first)
-		unacknowledged += len(i.Ends) - max(first, acked)
+		acknowledged.add(i, first, acked)
+		unacknowledged.add(i, max(first, acked), len(i.Ends))
 		if acked > first {
 			i.replays++
 		}

@@ -23,7 +23,7 @@ func TestKeptMemory(t *testing.T) {
 	if memory > 2*unread+size {
 		t.Errorf("%d bytes of memory keep %d", memory, unread)
 	}
-	if items, _, again := w.replay(unread); again != unread/200+1 {
-		t.Errorf("%d messages in %d batches are sent again, want %d", again, len(items), unread/200+1)
+	if items, _, again := w.replay(unread); again != (amount{unread/200 + 1, (unread/200 + 1) * 200}) {
+		t.Errorf("%d messages in %d batches are sent again, want %d", again.messages, len(items), unread/200+1)
 	}
 }

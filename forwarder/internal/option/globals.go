@@ -17,6 +17,7 @@ type Globals struct {
 	FracDigits         int      `toml:"frac_digits"`
 	LogMsgSize         int      `toml:"log_msg_size"`  // bytes
 	LogFIFOSize        int      `toml:"log_fifo_size"` // messages
+	LogFIFOBytes       Size     `toml:"log_fifo_bytes"`
 	LogFetchLimit      int      `toml:"log_fetch_limit"`
 	LogIWSize          int      `toml:"log_iw_size"` // messages
 	FlushLines         int      `toml:"flush_lines"`
@@ -40,8 +41,8 @@ const second = Duration(1e9)
 // Defaults are the globals of an empty configuration.
 func Defaults() Globals {
 	return Globals{
-		KeepTimestamp: true, TimeFormat: "rfc3164", LogMsgSize: 65536, LogFIFOSize: 10000, LogFetchLimit: 100, LogIWSize: 1000,
-		FlushLines: 100, TimeReopen: second, Perm: 0o600, DirPerm: 0o700, DrainTimeout: 5 * second,
+		KeepTimestamp: true, TimeFormat: "rfc3164", LogMsgSize: 65536, LogFIFOSize: 10000, LogFIFOBytes: 64 << 20,
+		LogFetchLimit: 100, LogIWSize: 1000, FlushLines: 100, TimeReopen: second, Perm: 0o600, DirPerm: 0o700, DrainTimeout: 5 * second,
 		UnmatchedEmbedded: "processed", Comparison: "number",
 	}
 }

@@ -71,6 +71,7 @@ const (
 	positionAge   = time.Second // of acknowledgements that are not saved
 	positionSize  = 1 << 20     // of them, in bytes
 	maxScratch    = 4 << 20     // a larger buffer is not kept
+	maxFront      = 64 << 20    // bytes that are in memory alone
 )
 
 // Disk is a queue on disk. A batch is, from the oldest to the newest, in front, in memory; between read and written, only on
@@ -288,10 +289,10 @@ func (q *Disk) Append(b *Batch) (dropped int) {
 	wait := b.Wait || q.options.WhenFull == "block"
 	e := &entry{Batch: b, size: recordSize(b)}
 	for {
-		forgotten, ok := q.admit(e, wait)
+		forgotten, refused, ok := q.admit(e, wait)
 		dropped += forgotten
 		if !ok {
-			return dropped + count
+			return dropped + q.meter.drop(refused, count)
 		}
 		q.push(e)
 		if !q.options.Reliable {
@@ -302,7 +303,7 @@ func (q *Disk) Append(b *Batch) (dropped int) {
 			return dropped
 		}
 		if !wait || !q.pause() {
-			return dropped + count
+			return dropped + q.meter.drop(Failed, count)
 		}
 	}
 }
@@ -320,29 +321,30 @@ func (q *Disk) push(e *entry) {
 	q.meter.batches.Observe(float64(len(e.Ends)), 1)
 }
 
-// admit makes room for a batch, or waits for it. It tells how many old messages it dropped, and whether there is room.
-func (q *Disk) admit(e *entry, wait bool) (dropped int, ok bool) {
+// admit makes room for a batch, or waits for it. It tells how many old messages it dropped, and whether there is room, or why
+// not.
+func (q *Disk) admit(e *entry, wait bool) (dropped int, why Reason, ok bool) {
 	for !q.stopped {
-		fits := q.messages == 0 || q.messages+len(e.Ends) <= q.options.FrontCacheSize
+		fits := q.messages == 0 || q.messages+len(e.Ends) <= q.options.FrontCacheSize && q.pending+e.size <= maxFront
 		switch {
 		case !q.options.Reliable && fits, q.isEmpty():
-			return dropped, true // however large it is
+			return dropped, 0, true // however large it is
 		case q.used+q.pending+e.size <= int64(q.options.Capacity):
 			if q.options.Reliable {
-				return dropped, true
+				return dropped, 0, true
 			}
 			if q.spill() != nil && !(wait && q.pause()) {
-				return dropped, false
+				return dropped, Failed, false
 			}
 		case q.options.WhenFull == "drop_oldest" && len(q.segments) > 1:
-			dropped += q.dropOldest()
+			dropped += q.meter.drop(Full, q.dropOldest())
 		case wait:
 			q.meter.wait(&q.changed)
 		default:
-			return dropped, false
+			return dropped, Full, false
 		}
 	}
-	return dropped, false
+	return dropped, Stopped, false
 }
 
 func (q *Disk) isEmpty() bool { return q.next == q.oldest() && len(q.tail) == 0 && !q.writing }

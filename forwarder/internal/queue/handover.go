@@ -15,10 +15,10 @@ func (q *Memory) Resume() {
 	q.mu.Unlock()
 }
 
-// Resize changes the number of messages for which there is room. What is in the queue stays.
-func (q *Memory) Resize(capacity int) {
+// Resize changes for how many messages, and bytes of them, there is room. What is in the queue stays.
+func (q *Memory) Resize(capacity int, bytes int64) {
 	q.mu.Lock()
-	q.capacity = capacity
+	q.capacity, q.capacityBytes = capacity, bytes
 	q.notFull.Broadcast()
 	q.mu.Unlock()
 }

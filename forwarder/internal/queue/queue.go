@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"sort"
 	"sync"
 	"time"
 )
@@ -14,7 +15,6 @@ type Batch struct {
 
 	Received time.Time // when the first of the messages was; zero: it is not known
 
-	size   int  // of Data as it was appended: a driver may change it
 	shared bool // the memory is read by somebody else still: it is not used again
 }
 
@@ -30,6 +30,28 @@ func (b *Batch) truncate(n int) {
 		end = b.Ends[n-1]
 	}
 	b.Ends, b.Data = b.Ends[:n], b.Data[:end]
+}
+
+// Size is the length of Data as it was appended: a driver may have changed it.
+func (b *Batch) Size() int {
+	if len(b.Ends) == 0 {
+		return 0
+	}
+	return b.Ends[len(b.Ends)-1]
+}
+
+// Join takes over what other has, if there is room in the memory of b and they are for the same file. So two batches of a
+// queue have more than the memory of one: small ones cannot keep much.
+func (b *Batch) Join(other *Batch) bool {
+	if len(other.Data) > cap(b.Data)-len(b.Data) || b.Key != other.Key {
+		return false
+	}
+	for _, end := range other.Ends {
+		b.Ends = append(b.Ends, len(b.Data)+end)
+	}
+	b.Data = append(b.Data, other.Data...)
+	Put(other)
+	return true
 }
 
 // A Queue is filled by many goroutines and emptied by one. What Next gave stays in it until Ack: Rewind gives it again.
@@ -61,7 +83,8 @@ type Queue interface {
 
 // Memory is a queue in memory.
 type Memory struct {
-	capacity int
+	capacity      int   // messages
+	capacityBytes int64 // of them
 
 	mu       sync.Mutex // guards what follows
 	notEmpty sync.Cond
@@ -77,9 +100,10 @@ type Memory struct {
 	interrupted bool
 }
 
-// New makes a queue for a number of messages.
-func New(capacity int) *Memory {
-	q := &Memory{capacity: capacity, meter: newMeter()}
+// New makes a queue for a number of messages that have no more than so many bytes. A message that is larger is taken when
+// the queue is empty, and a batch that has waited is taken as a whole.
+func New(capacity int, bytes int64) *Memory {
+	q := &Memory{capacity: capacity, capacityBytes: bytes, meter: newMeter()}
 	q.notEmpty.L, q.notFull.L = &q.mu, &q.mu
 	return q
 }
@@ -111,27 +135,41 @@ func Put(b *Batch) {
 func (q *Memory) Append(b *Batch) (dropped int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for b.Wait && q.messages >= q.capacity && !q.stopped {
+	for b.Wait && !q.stopped && (q.messages >= q.capacity || q.bytes >= q.capacityBytes) {
 		q.meter.wait(&q.notFull)
 	}
 	if q.stopped {
-		return len(b.Ends)
+		return q.meter.drop(Stopped, len(b.Ends))
 	}
-	if room := max(0, q.capacity-q.messages); !b.Wait && len(b.Ends) > room {
-		dropped = len(b.Ends) - room
+	if room := q.room(b); !b.Wait && len(b.Ends) > room {
+		dropped = q.meter.drop(Full, len(b.Ends)-room)
 		b.truncate(room)
 	}
 	if len(b.Ends) == 0 {
 		Put(b)
 		return dropped
 	}
-	q.batches = append(q.batches, b)
 	q.messages += len(b.Ends)
-	b.size = len(b.Data)
-	q.bytes += int64(b.size)
+	q.bytes += int64(len(b.Data))
 	q.meter.batches.Observe(float64(len(b.Ends)), 1)
+	if n := len(q.batches); n > q.given && q.batches[n-1].Join(b) {
+		return dropped
+	}
+	q.batches = append(q.batches, b)
 	q.notEmpty.Signal()
 	return dropped
+}
+
+// room is how many messages of b there is room for.
+func (q *Memory) room(b *Batch) int {
+	room := max(0, q.capacity-q.messages)
+	if left := q.capacityBytes - q.bytes; int64(len(b.Data)) > left {
+		room = min(room, sort.SearchInts(b.Ends, int(max(0, left))+1))
+		if q.messages == 0 {
+			room = max(1, room)
+		}
+	}
+	return room
 }
 
 // Next returns the batches that come next.
@@ -159,7 +197,7 @@ func (q *Memory) Ack(n int) {
 	now := time.Now()
 	for i, b := range q.batches[:n] {
 		q.messages -= len(b.Ends)
-		q.bytes -= int64(b.size)
+		q.bytes -= int64(b.Size())
 		q.meter.acknowledged(b, now)
 		q.batches[i] = nil
 	}

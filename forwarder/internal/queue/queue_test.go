@@ -6,7 +6,7 @@ import (
 	"testing/synctest"
 )
 
-// batch has a message for each text.
+// batch has a message for each text, and no room for others.
 func batch(wait bool, texts ...string) *Batch {
 	b := Get(0)
 	b.Wait = wait
@@ -14,6 +14,7 @@ func batch(wait bool, texts ...string) *Batch {
 		b.Data = append(b.Data, t...)
 		b.Ends = append(b.Ends, len(b.Data))
 	}
+	b.Data = slices.Clip(b.Data)
 	return b
 }
 
@@ -29,7 +30,7 @@ func texts(batches []*Batch) (list []string) {
 }
 
 func TestOrderAndAck(t *testing.T) {
-	q := New(100)
+	q := New(100, 1<<30)
 	q.Append(batch(false, "a", "b"))
 	q.Append(batch(false, "c"))
 	q.Append(batch(false, "dddd"))
@@ -53,7 +54,7 @@ func TestOrderAndAck(t *testing.T) {
 
 // A batch that is larger than max comes alone.
 func TestNextLargeBatch(t *testing.T) {
-	q := New(10)
+	q := New(10, 1<<30)
 	q.Append(batch(false, "long text"))
 	q.Append(batch(false, "x"))
 	if got := texts(q.Next(1)); !slices.Equal(got, []string{"long text"}) {
@@ -63,7 +64,7 @@ func TestNextLargeBatch(t *testing.T) {
 
 // A full queue drops the newest messages, also those in the middle of a batch, and what was given still counts.
 func TestDropsNewest(t *testing.T) {
-	q := New(3)
+	q := New(3, 1<<30)
 	if n := q.Append(batch(false, "a", "b")); n != 0 {
 		t.Errorf("dropped %d, want 0", n)
 	}
@@ -82,7 +83,7 @@ func TestDropsNewest(t *testing.T) {
 
 func TestWaitsForRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		q := New(1)
+		q := New(1, 1<<30)
 		q.Append(batch(false, "a"))
 		done := make(chan int)
 		go func() { done <- q.Append(batch(true, "b", "c")) }()
@@ -105,7 +106,7 @@ func TestWaitsForRoom(t *testing.T) {
 
 func TestCloseEndsWaiting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		q := New(1)
+		q := New(1, 1<<30)
 		q.Append(batch(false, "a"))
 		q.Next(100)
 		appended, next := make(chan int), make(chan []*Batch)
@@ -123,7 +124,7 @@ func TestCloseEndsWaiting(t *testing.T) {
 }
 
 func TestDrain(t *testing.T) {
-	q := New(10)
+	q := New(10, 1<<30)
 	q.Append(batch(false, "a"))
 	q.Drain()
 	if got := texts(q.Next(100)); !slices.Equal(got, []string{"a"}) {
@@ -135,7 +136,7 @@ func TestDrain(t *testing.T) {
 }
 
 func BenchmarkAppendNextAck(b *testing.B) {
-	q := New(1 << 20)
+	q := New(1<<20, 1<<30)
 	line := make([]byte, 250)
 	b.ReportAllocs()
 	for b.Loop() {
@@ -148,4 +149,69 @@ func BenchmarkAppendNextAck(b *testing.B) {
 		q.Ack(len(q.Next(1 << 20)))
 	}
 	b.SetBytes(250 * 250)
+}
+
+// The bytes of a memory queue are bounded too: what does not fit is dropped, or waits.
+func TestBytes(t *testing.T) {
+	q := New(100, 10)
+	for _, step := range []struct {
+		texts   []string
+		dropped int
+	}{
+		{[]string{"larger than the queue"}, 0},
+		{[]string{"a"}, 1},
+	} {
+		if n := q.Append(batch(false, step.texts...)); n != step.dropped {
+			t.Errorf("%q: %d dropped, want %d", step.texts, n, step.dropped)
+		}
+	}
+	q.Ack(len(q.Next(1)))
+	if n := q.Append(batch(false, "four", "five", "six")); n != 1 {
+		t.Errorf("%d dropped, want 1", n)
+	}
+	if s := q.Stat(); s.Bytes != 8 || s.Messages != 2 || s.Dropped != [Reasons]uint64{Full: 2} {
+		t.Errorf("got %+v, want 2 messages of 8 bytes, and 2 dropped", s)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		q := New(100, 10)
+		q.Append(batch(false, "0123456789"))
+		done := make(chan struct{})
+		go func() { q.Append(batch(true, "a")); close(done) }()
+		synctest.Wait()
+		if q.Len() != 1 {
+			t.Error("a batch is taken that has to wait")
+		}
+		q.Ack(len(q.Next(1)))
+		<-done
+	})
+}
+
+// Small batches in large memory take no more than twice what they have.
+func TestJoin(t *testing.T) {
+	q := New(100000, 1<<30)
+	const n, size = 10000, 64 << 10
+	for i := range n {
+		b := &Batch{Data: make([]byte, 100, size), Ends: []int{50, 100}}
+		b.Data[0], b.Data[50] = byte(i), byte(i>>8)
+		q.Append(b)
+	}
+	if len(q.batches) > 2*n*100/size+1 {
+		t.Errorf("%d batches keep %d bytes", len(q.batches), n*100)
+	}
+	i := 0
+	for q.Len() > 0 {
+		list := q.Next(1)
+		for _, b := range list {
+			for m := 0; m < len(b.Ends); m += 2 {
+				if b.Data[b.Ends[m]-50] != byte(i) || b.Data[b.Ends[m]] != byte(i>>8) {
+					t.Fatalf("message %d is not in order", i)
+				}
+				i++
+			}
+		}
+		q.Ack(len(list))
+	}
+	if i != n || q.Stat().Bytes != 0 {
+		t.Errorf("%d messages, %d bytes left; want %d, 0", i, q.Stat().Bytes, n)
+	}
 }

@@ -16,7 +16,29 @@ type Stat struct {
 	Blocked  time.Duration   // that batches have waited for room, all together
 	Batches  stats.Histogram // messages of each batch that was appended
 	Delays   stats.Histogram // seconds from the receipt of a message to its acknowledgement
+	Dropped  [Reasons]uint64 // messages
+	Disk     *DiskStat       // nil: the queue is in memory
 }
+
+// A DiskStat is what a disk buffer has on the disk.
+type DiskStat struct {
+	Used, Capacity int64 // bytes
+	Lost           int   // messages that damage has cost
+}
+
+// A Reason is why messages were dropped.
+type Reason int
+
+// The reasons.
+const (
+	Full    Reason = iota // there is no room
+	Failed                // the disk does not take them
+	Stopped               // the queue is stopped
+	Reasons               // how many reasons there are
+)
+
+// String is the reason as metrics have it.
+func (r Reason) String() string { return [...]string{"queue_full", "disk_failed", "stopped"}[r] }
 
 // A meter measures what goes through a queue. The queue's mutex guards it.
 type meter struct {
@@ -24,6 +46,7 @@ type meter struct {
 	begun           time.Duration // the sum of when each of them began, after start
 	blocked         time.Duration // of those that wait no more
 	batches, delays stats.Histogram
+	dropped         [Reasons]uint64
 }
 
 // start is what times are measured from, since a sum of them must not overflow.
@@ -47,6 +70,12 @@ func (m *meter) wait(c *sync.Cond) {
 	m.blocked += time.Since(start) - begun
 }
 
+// drop counts n messages.
+func (m *meter) drop(why Reason, n int) int {
+	m.dropped[why] += uint64(n)
+	return n
+}
+
 // acknowledged notes how long the messages of b have taken.
 func (m *meter) acknowledged(b *Batch, now time.Time) {
 	if !b.Received.IsZero() {
@@ -58,7 +87,7 @@ func (m *meter) acknowledged(b *Batch, now time.Time) {
 func (m *meter) stat(s Stat) Stat {
 	s.Waiters = m.waiters
 	s.Blocked = m.blocked + time.Duration(m.waiters)*time.Since(start) - m.begun
-	s.Batches, s.Delays = m.batches.Clone(), m.delays.Clone()
+	s.Batches, s.Delays, s.Dropped = m.batches.Clone(), m.delays.Clone(), m.dropped
 	return s
 }
 
@@ -77,7 +106,7 @@ func (q *Memory) Stat() Stat {
 func (q *Disk) Stat() Stat {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	s := Stat{Messages: q.waiting}
+	s := Stat{Messages: q.waiting, Disk: &DiskStat{Used: q.used, Capacity: int64(q.options.Capacity), Lost: q.lost}}
 	if q.waiting > 0 {
 		s.Bytes = q.used + q.pending
 	}

@@ -19,7 +19,7 @@ func kinds(t *testing.T, capacity int) map[string]Queue {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = d.Close() })
-	return map[string]Queue{"memory": New(capacity), "disk": d}
+	return map[string]Queue{"memory": New(capacity, 1<<30), "disk": d}
 }
 
 func TestStat(t *testing.T) {
@@ -54,7 +54,7 @@ func TestStat(t *testing.T) {
 // What waits for room is counted, and for how long.
 func TestStatBlocked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		q := New(1)
+		q := New(1, 1<<30)
 		q.Append(batch(false, "a"))
 		for range 2 {
 			go q.Append(batch(true, "b"))

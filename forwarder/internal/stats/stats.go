@@ -64,23 +64,33 @@ type Path struct {
 
 // A Destination is one driver of a destination. It counts messages since it was opened.
 type Destination struct {
-	Name     string            `json:"name"`
-	Driver   string            `json:"driver"`
-	State    State             `json:"state"`
-	Error    string            `json:"error,omitempty"` // the last one
-	Server   *Server           `json:"server,omitempty"`
-	Routed   uint64            `json:"routed_messages"`  // by log paths
-	Sent     uint64            `json:"sent_messages"`    // acknowledged
-	Dropped  map[string]uint64 `json:"dropped_messages"` // by reason
-	Resent   map[string]uint64 `json:"resent_messages"`  // by reason
-	Queued   int               `json:"queued_messages"`  // wait, or are on their way
-	Bytes    int64             `json:"queued_bytes"`
-	Oldest   time.Time         `json:"oldest,omitzero"` // receipt of the oldest message that waits
-	IsOnDisk bool              `json:"on_disk"`         // what waits outlives the process
-	Blocked  float64           `json:"blocked_seconds"` // that sources have waited for room, all together
-	Blocks   []string          `json:"blocks"`          // sources that wait
+	Name        string            `json:"name"`
+	Driver      string            `json:"driver"`
+	State       State             `json:"state"`
+	Error       string            `json:"error,omitempty"` // the last one
+	Server      *Server           `json:"server,omitempty"`
+	Routed      uint64            `json:"routed_messages"`  // by log paths
+	Sent        uint64            `json:"sent_messages"`    // acknowledged
+	Dropped     map[string]uint64 `json:"dropped_messages"` // by reason
+	Resent      map[string]uint64 `json:"resent_messages"`  // by reason
+	SentBytes   uint64            `json:"sent_bytes"`
+	ResentBytes map[string]uint64 `json:"resent_bytes"`    // by reason
+	Disk        *Disk             `json:"disk,omitempty"`  // nil: what waits does so in memory
+	Queued      int               `json:"queued_messages"` // wait, or are on their way
+	Bytes       int64             `json:"queued_bytes"`
+	Oldest      time.Time         `json:"oldest,omitzero"` // receipt of the oldest message that waits
+	IsOnDisk    bool              `json:"on_disk"`         // what waits outlives the process
+	Blocked     float64           `json:"blocked_seconds"` // that sources have waited for room, all together
+	Blocks      []string          `json:"blocks"`          // sources that wait
 
 	Batches, Delays Histogram `json:"-"`
+}
+
+// A Disk is what a disk buffer has on the disk.
+type Disk struct {
+	Used     int64 `json:"used_bytes"`
+	Capacity int64 `json:"capacity_bytes"`
+	Lost     int   `json:"lost_messages"` // by damage
 }
 
 // A State is what a destination does.
@@ -102,6 +112,7 @@ type Server struct {
 	Since        time.Time `json:"since,omitzero"`    // of the connection, or of the last one
 	IsPinned     bool      `json:"pinned"`            // no other one is used
 	Switches     uint64    `json:"switches"`          // connections after the first one
+	Failed       time.Time `json:"failed,omitzero"`   // the last time that a server did
 	Probes       uint64    `json:"probes"`
 	FailedProbes uint64    `json:"failed_probes"`
 	GoodProbes   int       `json:"good_probes"`           // of the primary server, one after the other
