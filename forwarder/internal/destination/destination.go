@@ -71,6 +71,8 @@ type Common struct {
 	Driver string // its name
 
 	noMultiLine, syslogProtocol, canFailOver bool
+
+	messageID *messageID // nil: none
 }
 
 func common(g *option.Globals) Common {

@@ -220,6 +220,9 @@ func TestInitErrors(t *testing.T) {
 		{driver("file", func(f *File) { f.Path, f.Owner = template.Must("/x"), "nobody-of-this-name" }), "owner: user: unknown user nobody-of-this-name"},
 		{driver("stdout", func(s *Stdout) { s.Flags = []string{"nonsense"} }), `flags[0]: flag "nonsense" is not known, want no_multi_line, syslog_protocol or threaded`},
 		{driver("stdout", func(s *Stdout) { s.LogFIFOSize = 0 }), "log_fifo_size: 0 is below the minimum 1"},
+		{driver("stdout", func(s *Stdout) { s.LogFIFOBytes = 1 }), "log_fifo_bytes: 1 is below the minimum 262144"},
+		{driver("network", func(n *Network) { n.Address, n.MessageID = "a", "kad@32473" }), "message_id: only RFC 5424 has structured data: use driver syslog"},
+		{driver("syslog", func(n *Network) { n.Address, n.MessageID = "a", "kad 1" }), `message_id: "kad 1" is no SD-ID: it has ' ', want one like "kad@32473"`},
 		{driver("program", func(*Program) {}), "command: a command line is required"},
 		{driver("unix_dgram", func(*Unix) {}), "path: the path of a socket is required"},
 	} {

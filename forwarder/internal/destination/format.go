@@ -78,12 +78,17 @@ func appendBSD(dst []byte, m *logmsg.Message, c *template.Context) []byte {
 	return appendText(c.AppendTime(syslog.AppendPriority(dst, m.Priority), m.Timestamp, template.RFC3164), m)
 }
 
-// syslog is RFC 5424 without framing; a template writes MSG.
+// syslog is RFC 5424 without framing; a template writes MSG. What it returns is for one goroutine.
 func (c *Common) syslog() appendFunc {
+	var data []byte
 	return func(dst []byte, m *logmsg.Message, ctx *template.Context) []byte {
 		out := m.Message
 		out.UTF8 = false
 		out.StructuredData = m.StructuredDataBytes()
+		if c.messageID != nil {
+			data = c.messageID.append(data[:0], out.StructuredData)
+			out.StructuredData = data
+		}
 		if ctx.Zone != nil {
 			out.Timestamp = ctx.InZone(m.Timestamp)
 		}

@@ -35,6 +35,7 @@ type Network struct {
 	DeadPeer       option.Duration `toml:"dead_peer_timeout"` // until a server that answers nothing has failed
 	Stall          option.Duration `toml:"stall_timeout"`     // until one that takes nothing has failed
 	ReplayWindow   ReplayWindow    `toml:"replay_window"`
+	MessageID      string          `toml:"message_id"` // SD-ID of the element that tells messages apart; empty: none
 	TLS            *TLS            `toml:"tls"`
 
 	syslog bool
@@ -104,11 +105,20 @@ func (n *Network) Init() error {
 		return option.Errorf("dead_peer_timeout", "0 is not possible: every server would fail at once")
 	case n.Stall == 0:
 		return option.Errorf("stall_timeout", "0 is not possible: every server would fail at once")
+	case n.MessageID != "" && !n.syslog && !n.syslogProtocol:
+		return option.Errorf("message_id", "only RFC 5424 has structured data: use driver syslog")
 	case n.TLS != nil && n.Transport != "tls":
 		return option.Errorf("tls", `only for transport = "tls"`)
 	}
 	if n.Port == 0 {
 		n.Port = port
+	}
+	if n.MessageID != "" {
+		id, err := newMessageID(n.MessageID)
+		if err != nil {
+			return option.Errorf("message_id", "%w", err)
+		}
+		n.messageID = id
 	}
 	if n.Transport == "tls" {
 		if n.TLS == nil {
@@ -198,7 +208,7 @@ func (n *Network) probe(ctx context.Context, server string, mustTake bool) error
 // each calls try with the addresses of a server until it succeeds.
 func (n *Network) each(ctx context.Context, server string, try func(ctx context.Context, address string) error) error {
 	timeout := time.Duration(n.ConnectTimeout)
-	lookup, cancel := context.WithTimeout(ctx, timeout)
+	lookup, cancel := context.WithTimeout(ctx, min(timeout, time.Duration(n.DeadPeer))) // a resolver that hangs is as bad as a server
 	addresses, err := net.DefaultResolver.LookupIPAddr(lookup, server)
 	cancel()
 	if err != nil {
