@@ -145,6 +145,11 @@ func (h *Host) awaitEnd(d *daemon) {
 	select {
 	case <-d.done:
 	case <-time.After(stopTimeout):
+		d.cmd.Process.Signal(unix.SIGQUIT) // a Go program says where it is
+		select {
+		case <-d.done:
+		case <-time.After(time.Second):
+		}
 		h.lab.tb.Fatalf("lab: host %s: %s did not end within %v\n%s", h.Name, d.Name, stopTimeout, h.lab.State())
 	}
 }
