@@ -1,5 +1,11 @@
 package option
 
+import (
+	"cmp"
+	"os"
+	"strings"
+)
+
 // Globals are the [options] of the configuration. Most are the defaults of options of the same name.
 type Globals struct {
 	KeepHostname       bool     `toml:"keep_hostname"`       // the host name of the message is kept
@@ -30,10 +36,17 @@ type Globals struct {
 	DrainTimeout       Duration `toml:"drain_timeout"`
 	ControlSocket      string   `toml:"control_socket"` // empty: control.sock in systemd's RuntimeDirectory, else none
 	ControlGroup       string   `toml:"control_group"`  // of the control socket; empty: that of the process
+	StateDir           string   `toml:"state_dir"`      // see State
 	MetricsListen      string   `toml:"metrics_listen"` // address for Prometheus; empty: none
 	TemplateEscape     bool     `toml:"template_escape"`
 	UnmatchedEmbedded  string   `toml:"unmatched_embedded"` // processed, unprocessed
 	Comparison         string   `toml:"comparison"`         // number, string
+}
+
+// State is the directory for what outlives the process: state_dir, else systemd's StateDirectory, else /var/lib/forwarder.
+func (g *Globals) State() string {
+	first, _, _ := strings.Cut(os.Getenv("STATE_DIRECTORY"), ":")
+	return cmp.Or(g.StateDir, first, "/var/lib/forwarder")
 }
 
 const second = Duration(1e9)

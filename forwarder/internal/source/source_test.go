@@ -269,43 +269,6 @@ func TestUnixTaken(t *testing.T) {
 	}
 }
 
-// A file is read from its beginning, followed, and read anew when it is replaced or cut.
-func TestFile(t *testing.T) {
-	globals := option.Defaults()
-	f := Drivers["file"](&globals).(*File)
-	dir := t.TempDir()
-	f.Path = filepath.Join(dir, "*.log")
-	f.FollowFreq = option.Duration(10 * time.Millisecond)
-	f.Flags = []string{"no_parse"}
-	name := filepath.Join(dir, "a.log")
-	write := func(text string, flag int) {
-		t.Helper()
-		h, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|flag, 0o600)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer h.Close()
-		if _, err := h.WriteString(text); err != nil {
-			t.Fatal(err)
-		}
-	}
-	write("one\ntwo\npart", 0)
-	got := start(t, f, "$MSG")
-	got.wait(2)
-	write("ial\nthree\n", os.O_APPEND)
-	got.wait(4)
-	if err := os.Rename(name, name+".1"); err != nil {
-		t.Fatal(err)
-	}
-	write("four\n", 0)
-	got.wait(5)
-	write("5\n", os.O_TRUNC)
-	want := []string{"one", "two", "partial", "three", "four", "5"}
-	if lines := got.wait(6); !slices.Equal(lines, want) {
-		t.Errorf("got %q, want %q", lines, want)
-	}
-}
-
 // A nowhere is a destination that formats and forgets.
 type nowhere struct{ text []byte }
 
