@@ -11,6 +11,7 @@ type driver struct {
 	positional []option // what its values without a name are
 	defaults   []entry  // keys that syslog-ng has otherwise by default
 	options    options
+	priority   string // its default, of which default-facility() and default-level() change a half; empty: user.notice
 }
 
 // reasons for options that are left out.
@@ -283,6 +284,8 @@ var sourceDrivers = map[string]driver{
 		"max_files":        {note: noTuning},
 		"read_old_records": {key: "read_old_records", convert: boolean},
 	})},
+	"systemd_journal": {name: "journal", priority: "local0.notice", options: join(sourceOptions,
+		each(text, "prefix"), each(boolean, "read_old_records"), each(integer, "max_field_size"))},
 	"internal": {name: "internal", options: sourceOptions},
 	"stdin":    {name: "stdin", options: sourceOptions},
 }
@@ -504,7 +507,7 @@ func (t *translator) driver(kind string, c *call) *table {
 		t.gap(c.pos, didYouMean(c.name, driversOf(kind)), "%s driver %s() has no counterpart", kind, dashed(c.name))
 		return nil
 	}
-	t.defaultPriority = ""
+	t.defaultPriority = d.priority
 	dst := &table{pos: c.pos}
 	dst.set("driver", d.name, c.pos)
 	t.options(dst, c.name, d.options, t.positional(dst, d, c))

@@ -170,7 +170,7 @@ func (n *Network) Open(in *Input) (Runner, error) {
 		l = &proxyproto.Listener{Listener: l, ConnPolicy: n.proxied, ReadHeaderTimeout: proxyTimeout}
 	}
 	if n.TLS != nil {
-		l = tls.NewListener(l, n.TLS.config)
+		l = tls.NewListener(l, n.TLS.server(in.Logger))
 	}
 	return &listener{
 		Input: in, Listener: l, limit: n.MaxConnections, idleTimeout: time.Duration(n.IdleTimeout), vip: n.vip,

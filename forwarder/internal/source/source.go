@@ -45,6 +45,7 @@ var Drivers = map[string]func(g *option.Globals) Driver{
 	"unix_stream": func(g *option.Globals) Driver { return newUnix(g, true) },
 	"unix_dgram":  func(g *option.Globals) Driver { return newUnix(g, false) },
 	"file":        newFile,
+	"journal":     newJournal,
 	"stdin":       func(g *option.Globals) Driver { return &Stdin{Common: common(g)} },
 	"internal":    func(g *option.Globals) Driver { return &Internal{Common: common(g)} },
 }
@@ -310,6 +311,12 @@ func (r *reader) handle(frame []byte) {
 	if o.header.NoLegacyHeader {
 		m.HeaderChanged()
 	}
+	r.deliver(m)
+}
+
+// deliver takes the message of the reader, as its driver has made it, through the log paths.
+func (r *reader) deliver(m *logmsg.Message) {
+	o := r.options
 	if !o.KeepTimestamp {
 		m.Timestamp = r.now
 	}
