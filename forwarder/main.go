@@ -15,7 +15,6 @@ import (
 	"kad/forwarder/internal/convert"
 	"kad/forwarder/internal/daemon"
 	"kad/pkg/cli"
-	"kad/pkg/conf"
 )
 
 func main() { os.Exit(run(context.Background(), os.Args, os.Stdin, os.Stdout, os.Stderr)) }
@@ -49,7 +48,7 @@ func newApp() *cli.App {
 			{Name: "reload", Usage: "make it load its configuration again; the exit code tells whether it does", Flags: []cli.Flag{socketFlag}, Action: ask("POST", "/v1/reload")},
 			{Name: "reopen", Usage: "make it open its files anew", Flags: []cli.Flag{socketFlag}, Action: ask("POST", "/v1/reopen")},
 			{Name: "health", Usage: "tell by the exit code whether it works", Flags: []cli.Flag{socketFlag}, Action: ask("GET", "/v1/health")},
-			{Name: "check", Usage: "tell everything that is wrong with the configuration", Flags: []cli.Flag{configFlag}, Action: check},
+			{Name: "check", Usage: "tell everything that is wrong with the configuration", Flags: checkFlags, Action: check},
 			{
 				Name: "explain", Usage: "tell what happens to a message, or to each line of standard input", ArgsUsage: "[MESSAGE]", Action: explain,
 				Flags: []cli.Flag{configFlag, sourceFlag, cli.OutputFlag("text", "json"), &cli.StringFlag{Name: "peer", Usage: "take `ADDRESS` for the sender", Value: "127.0.0.1"}},
@@ -123,29 +122,4 @@ func writeOutput(c *cli.Context, data []byte) error {
 	}
 	_, err := c.App.Writer.Write(data)
 	return err
-}
-
-// check prints each error with its line and a caret.
-func check(c *cli.Context) error {
-	got, err := load(c)
-	if err == nil {
-		for _, w := range got.Warnings {
-			fmt.Fprintf(c.App.ErrWriter, "warning: %v\n%s", w, w.Snippet())
-		}
-		return nil
-	}
-	joined, ok := errors.AsType[interface {
-		error
-		Unwrap() []error
-	}](err)
-	if !ok {
-		return err
-	}
-	for _, e := range joined.Unwrap() {
-		fmt.Fprintln(c.App.ErrWriter, e)
-		if place, ok := errors.AsType[*conf.Error](e); ok {
-			fmt.Fprint(c.App.ErrWriter, place.Snippet())
-		}
-	}
-	return cli.Exit(cli.BadConfig, nil)
 }

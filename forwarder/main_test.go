@@ -174,16 +174,24 @@ FAIL wrong
 }
 
 func TestCheck(t *testing.T) {
-	if code, stdout, stderr := forwarder(t, "", "check", "-c", write(t, "f.toml", routes)); code != 0 || stdout+stderr != "" {
+	good := strings.Replace(routes, ", {}] }]", "] }]", 1)
+	if code, stdout, stderr := forwarder(t, "", "check", "-c", write(t, "f.toml", good)); code != 0 || stdout+stderr != "" {
 		t.Errorf("code %d, %s%s", code, stdout, stderr)
 	}
-	inert := write(t, "inert.toml", "[options]\nflush_lines = 10\n[source.throttle]\ndriver = \"stdin\"\nlog_iw_size = 5\n")
+	inert := write(t, "inert.toml", "[options]\nflush_lines = 10\n[source.throttle]\ndriver = \"stdin\"\nlog_iw_size = 5\n"+
+		"[log.throttle]\nsource = [\"throttle\", { driver = \"internal\", log_iw_size = 1 }]\n[log.throttle.log.throttle]\nsteps = [{ destination = { driver = \"stdout\", throttle = 1 } }]\n")
 	const warned = `warning: PATH:2:1: options.flush_lines: this option has no effect
     flush_lines = 10
     ^
 warning: PATH:5:1: source.throttle.log_iw_size: this option has no effect
     log_iw_size = 5
     ^
+warning: PATH:7:46: log.throttle.source[1].log_iw_size: this option has no effect
+    source = ["throttle", { driver = "internal", log_iw_size = 1 }]
+                                                 ^
+warning: PATH:9:47: log.throttle.log.throttle.steps[0].destination.throttle: this option has no effect
+    steps = [{ destination = { driver = "stdout", throttle = 1 } }]
+                                                  ^
 `
 	if code, _, stderr := forwarder(t, "", "check", "-c", inert); code != 0 || strings.ReplaceAll(stderr, inert, "PATH") != warned {
 		t.Errorf("code %d, got\n%s", code, stderr)

@@ -36,7 +36,10 @@ type Config struct {
 	// Warnings are about what is not wrong and has no effect.
 	Warnings []*conf.Error
 
-	names *environment
+	names   *environment
+	name    string // of the file
+	data    []byte
+	drivers []placed // of sources and destinations
 }
 
 // SourceText names the text of a driver.
@@ -64,7 +67,8 @@ func Parse(name string, data []byte) (*Config, error) {
 	var root document
 	file, _ := conf.Decode(name, data, &root) // what is wrong is in file, and what else is wrong follows
 	b := &builder{decoder: decoder{File: file, order: map[string]int{}}, config: &Config{Globals: option.Defaults(), Texts: map[string]string{}}}
-	b.decoder.env = b.names
+	b.decoder.env, b.decoder.use = b.names, b.use
+	b.used, b.places = map[string]bool{}, map[*logpath.Statement]string{}
 	for i, path := range file.Paths() {
 		if _, ok := b.order[path]; !ok {
 			b.order[path] = i
@@ -74,8 +78,8 @@ func Parse(name string, data []byte) (*Config, error) {
 	if err := file.Err(); err != nil {
 		return nil, err
 	}
-	b.config.names = b.names()
-	b.config.Warnings = warnings(name, data)
+	b.config.names, b.config.name, b.config.data = b.names(), name, data
+	b.config.Warnings = b.warnings(name, data)
 	return b.config, nil
 }
 
@@ -135,6 +139,15 @@ type builder struct {
 	graph        logpath.Graph
 	environment  *environment
 	anonymous    int
+	used         map[string]bool               // objects that something names: "filter f"
+	places       map[*logpath.Statement]string // their paths in the file
+}
+
+// use notes that objects are named by something.
+func (b *builder) use(kind string, names ...string) {
+	for _, name := range names {
+		b.used[kind+" "+name] = true
+	}
 }
 
 // An environment is what names in templates and expressions stand for.
@@ -151,8 +164,11 @@ func (b *builder) names() *environment {
 	e.filter = &filter.Env{
 		Filters:          b.filters,
 		StringComparison: b.config.Comparison == "string",
-		Template:         func(t *template.Template) error { return t.Resolve(e.template) },
-		VIPHeld:          vipHeld,
+		Template: func(t *template.Template) error {
+			b.use("template", t.Uses()...)
+			return t.Resolve(e.template)
+		},
+		VIPHeld: vipHeld,
 	}
 	e.template = &template.Env{
 		Templates: b.templates,
@@ -161,6 +177,7 @@ func (b *builder) names() *environment {
 			if err != nil {
 				return nil, err
 			}
+			b.use("filter", x.Uses()...)
 			return x.Match, x.Resolve(e.filter)
 		},
 	}
@@ -308,6 +325,7 @@ func (b *builder) source(path, name string, t table, inline bool) {
 		d.Settings().Driver, _ = t["driver"].(string)
 		b.config.Texts[SourceText(name, len(s.Drivers))] = b.text(t)
 		s.Drivers = append(s.Drivers, d)
+		b.config.drivers = append(b.config.drivers, placed{path: at, driver: d})
 		var steps []logpath.Element
 		b.later(func() {
 			if v, ok := t["steps"]; ok {
@@ -394,6 +412,7 @@ func (b *builder) destinationElements(path, name string, t table) (elements []lo
 		if count++; count > 1 {
 			unique += "#" + strconv.Itoa(count)
 		}
+		b.config.drivers = append(b.config.drivers, placed{path: at, driver: d, name: unique})
 		dest := destination.New(unique, d)
 		b.config.Destinations = append(b.config.Destinations, dest)
 		b.config.Texts[dest.String()] = b.text(t)
@@ -417,6 +436,7 @@ var pathFlags = map[string]logpath.Flags{
 // statement reads a log statement; only one at the top has sources.
 func (b *builder) statement(path, name string, t table, top bool) *logpath.Statement {
 	s := &logpath.Statement{Name: name}
+	b.places[s] = path
 	known := []string{"source", "steps", "destination", "flags", "log"}
 	for _, key := range b.keys(path, t) {
 		at := join(path, key)
@@ -462,6 +482,9 @@ func (b *builder) flags(path string, t table, top bool) (flags logpath.Flags) {
 			b.Errorf(at, "catchall is only for log statements at the top")
 		}
 		flags |= pathFlags[name]
+		if name == "catchall" {
+			b.use("source", names(b.sources)...)
+		}
 	})
 	return flags
 }
@@ -481,6 +504,7 @@ func (b *builder) sourceNames(path string, v any) (sources []string) {
 		if !ok {
 			continue
 		}
+		b.use("source", name)
 		if !b.sources[name] {
 			b.Hintf(at, conf.DidYouMean(name, names(b.sources)), "no source %q", name)
 		}
@@ -501,6 +525,7 @@ func (b *builder) inlineDestination(path string, t table) []logpath.Element {
 func (b *builder) reference(path string, v any, kind string, known map[string][]logpath.Element, inline func(path string, t table) []logpath.Element) []logpath.Element {
 	switch v := v.(type) {
 	case string:
+		b.use(kind, v)
 		elements, ok := known[v]
 		if !ok {
 			b.Hintf(path, conf.DidYouMean(v, names(known)), "no %s %q", kind, v)

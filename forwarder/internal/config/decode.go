@@ -22,7 +22,8 @@ type table = map[string]any
 type decoder struct {
 	*conf.File
 	env   func() *environment
-	order map[string]int // of paths in the file
+	use   func(kind string, names ...string) // notes which objects are named
+	order map[string]int                     // of paths in the file
 	// resolve are the templates and expressions that were met, to be resolved when all names are known.
 	resolve []func()
 }
@@ -208,8 +209,10 @@ func (d *decoder) text(path string, in any, out encoding.TextUnmarshaler) {
 func (d *decoder) note(path string, v any) {
 	switch v := v.(type) {
 	case *template.Template:
+		d.use("template", v.Uses()...)
 		d.resolve = append(d.resolve, func() { d.failed(path, v.Resolve(d.env().template)) })
 	case *filter.Expr:
+		d.use("filter", v.Uses()...)
 		d.resolve = append(d.resolve, func() { d.failed(path, v.Resolve(d.env().filter)) })
 	}
 }

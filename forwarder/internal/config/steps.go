@@ -83,6 +83,7 @@ func (b *builder) condition(path string, v any) (string, *filter.Expr) {
 		return "", nil
 	}
 	if isName(text) {
+		b.use("filter", text)
 		e := b.filters[text]
 		if e == nil {
 			b.Hintf(path, conf.DidYouMean(text, names(b.filters)), "no filter %q", text)
@@ -157,6 +158,7 @@ func (b *builder) junction(path string, v any) *logpath.Junction {
 			}
 		}
 		s := &logpath.Statement{Name: at}
+		b.places[s] = at
 		if v, ok := t["steps"]; ok {
 			s.Elements = b.steps(join(at, "steps"), v)
 		}

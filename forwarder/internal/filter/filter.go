@@ -125,6 +125,14 @@ func (e *Expr) UnmarshalText(text []byte) error {
 	return nil
 }
 
+// Uses are the filters that the expression names.
+func (e *Expr) Uses() (names []string) {
+	for _, u := range e.uses {
+		names = append(names, u.name)
+	}
+	return names
+}
+
 // Resolve finds what the expression names.
 func (e *Expr) Resolve(env *Env) error {
 	for _, resolve := range e.pending {

@@ -143,6 +143,9 @@ func Must(text string) *Template {
 	return t
 }
 
+// Uses are the templates that the template names.
+func (t *Template) Uses() []string { return t.uses }
+
 // Resolve finds what the template names.
 func (t *Template) Resolve(env *Env) error {
 	for _, resolve := range t.pending {
