@@ -104,3 +104,12 @@ func (f *findings) print(c *cli.Context) error {
 	}
 	return nil
 }
+
+func printSchema(c *cli.Context) error {
+	schema, err := config.Schema()
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(c.App.Writer, "%s\n", schema)
+	return err
+}

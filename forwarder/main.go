@@ -53,6 +53,7 @@ func newApp() *cli.App {
 				Name: "explain", Usage: "tell what happens to a message, or to each line of standard input", ArgsUsage: "[MESSAGE]", Action: explain,
 				Flags: []cli.Flag{configFlag, sourceFlag, cli.OutputFlag("text", "json"), &cli.StringFlag{Name: "peer", Usage: "take `ADDRESS` for the sender", Value: "127.0.0.1"}},
 			},
+			{Name: "schema", Usage: "print the JSON Schema of the configuration, for editors", Action: printSchema},
 			{Name: "test", Usage: "run the routing cases of a file", ArgsUsage: "FILE", Flags: []cli.Flag{configFlag}, Action: testRoutes},
 			{Name: "graph", Usage: "draw the log paths", Flags: []cli.Flag{configFlag, cli.OutputFlag("text", "dot", "mermaid")}, Action: graph},
 			queueCommand(),
