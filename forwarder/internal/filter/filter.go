@@ -26,6 +26,7 @@ type Expr struct {
 	pending  []func(*Env) error
 	uses     []use
 	modifies bool
+	varies   bool // it depends on messages before
 }
 
 // A use is a filter that an expression names.
@@ -79,6 +80,9 @@ func (e *Expr) Process(m *logmsg.Message) bool { return e.root.match(m) }
 
 // Modifies tells whether the expression stores what it matched in the message.
 func (e *Expr) Modifies() bool { return e.modifies }
+
+// Varies tells whether the expression may answer otherwise when it is asked again about the same message.
+func (e *Expr) Varies() bool { return e.varies }
 
 // String is the expression as written.
 func (e *Expr) String() string { return e.text }
@@ -161,7 +165,7 @@ func (e *Expr) resolveUses(env *Env, path []string, done map[string]bool) error 
 			done[u.name] = true
 		}
 		u.node.kids = []*node{used.root}
-		e.modifies = e.modifies || used.modifies
+		e.modifies, e.varies = e.modifies || used.modifies, e.varies || used.varies
 	}
 	return nil
 }

@@ -297,6 +297,7 @@ func init() { // the functions call the parser
 		"host": field("HOST", ""), "program": field("PROGRAM", ""), "message": field("MESSAGE", ""), "source": field("SOURCE", "string"),
 		"match":   anyField,
 		"netmask": netmask, "netmask6": netmask6, "tags": tags, "in_list": inList, "filter": reference, "vip_held": vipHeld,
+		"rate_limit": rateLimit, "throttle": rateLimit,
 	}
 }
 

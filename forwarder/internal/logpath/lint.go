@@ -122,7 +122,7 @@ func leading(elements []Element) (filters []string, rest []Element) {
 	for i, e := range elements {
 		switch e := e.(type) {
 		case *Work:
-			if e.Kind != "filter" {
+			if v, ok := e.Step.(interface{ Varies() bool }); e.Kind != "filter" || ok && v.Varies() {
 				return filters, elements[i:]
 			}
 			filters = append(filters, e.Name)
