@@ -60,7 +60,7 @@ type Parser struct {
 	Local bool
 	// DefaultPriority is that of a message without one. Zero: user.notice.
 	DefaultPriority Priority
-	// Location is the zone of stamps that name none. Nil: the local zone. It stays as it is after the first message.
+	// Location is the zone of stamps that name none, and in which the time of receipt stands for a missing one. Nil: the local zone. It stays as it is after the first message.
 	Location *time.Location
 
 	zone   zone
@@ -160,6 +160,10 @@ func (p *Parser) parseRFC3164(b []byte, i int, now Time, m *Message) {
 	i = scanCisco(b, i, m)
 	n, ok := p.scanStamp(b[i:], now, m)
 	if !ok {
+		if p.Location != nil {
+			_, offset := now.Time().In(p.Location).Zone()
+			m.Timestamp.Offset = int32(offset)
+		}
 		if p.Local && m.Priority.Facility() == Kern {
 			m.AppName = kernel
 			m.Msg = b[i:]

@@ -298,3 +298,18 @@ func TestSanitized(t *testing.T) {
 		t.Error("é and a tab are not valid")
 	}
 }
+
+// TestNoStampInZone: the time of receipt, which stands for a stamp that is missing, is told in the zone of the parser.
+func TestNoStampInZone(t *testing.T) {
+	now := TimeOf(time.Date(2026, 10, 11, 22, 0, 0, 0, time.UTC))
+	for location, want := range map[*time.Location]string{nil: "2026-10-11T22:00:00Z", time.FixedZone("", 5*3600): "2026-10-12T03:00:00+05:00"} {
+		p := Parser{Location: location}
+		var m Message
+		if err := p.Parse([]byte("<13>hello there"), now, &m); err != nil {
+			t.Fatal(err)
+		}
+		if got := m.Timestamp.Time().Format(time.RFC3339); got != want {
+			t.Errorf("in %v: %s, want %s", location, got, want)
+		}
+	}
+}
