@@ -291,7 +291,9 @@ type Priority struct {
 	Common
 	Template *template.Template `toml:"template"`
 
-	parse func(text string, old syslog.Priority) (syslog.Priority, error)
+	parse     func(text string, old syslog.Priority) (syslog.Priority, error)
+	literal   string // the text, if it is the same for all messages
+	isLiteral bool
 }
 
 // Greater numbers are a mistake for set_pri and set_facility.
@@ -329,15 +331,23 @@ func parseFacility(text string, old syslog.Priority) (syslog.Priority, error) {
 }
 
 // Init readies the rewrite.
-func (p *Priority) Init() error { return required("template", p.Template) }
+func (p *Priority) Init() error {
+	if p.Template != nil {
+		p.literal, p.isLiteral = p.Template.Literal()
+	}
+	return required("template", p.Template)
+}
 
 // Process changes m.
 func (p *Priority) Process(m *logmsg.Message) bool {
 	if !p.applies(m) {
 		return true
 	}
-	text := strings.TrimSpace(string(p.Template.Append(nil, m, nil)))
-	if v, err := p.parse(text, m.Priority); err == nil {
+	text := p.literal
+	if !p.isLiteral {
+		text = string(p.Template.Append(nil, m, nil))
+	}
+	if v, err := p.parse(strings.TrimSpace(text), m.Priority); err == nil {
 		m.Priority = v
 	}
 	return true
