@@ -30,7 +30,7 @@ func (h *hanger) Process(*logmsg.Message) bool { h.hang(); return true }
 func (h *hanger) Modifies() bool               { return false }
 func (h *hanger) NewBatch() logpath.Batch      { return h }
 func (h *hanger) Add(*logmsg.Message, bool)    {}
-func (h *hanger) Flush()                       { h.hang() }
+func (h *hanger) Flush(*logmsg.Receipt)        { h.hang() }
 
 // A systemd listens to what it is told.
 type systemdSocket struct{ *net.UnixConn }

@@ -367,20 +367,22 @@ func (b *batch) find() *queue.Batch {
 }
 
 // Flush hands the batches over.
-func (b *batch) Flush() {
+func (b *batch) Flush(receipt *logmsg.Receipt) {
 	if b.current != nil {
 		b.size = len(b.current.Data)
-		b.hand(b.current)
+		b.hand(b.current, receipt)
 		b.current = nil
 	}
 	for i, q := range b.others {
-		b.hand(q)
+		b.hand(q, receipt)
 		b.others[i] = nil
 	}
 	b.others = b.others[:0]
 }
 
-func (b *batch) hand(q *queue.Batch) {
+func (b *batch) hand(q *queue.Batch, receipt *logmsg.Receipt) {
+	receipt.Hold()
+	q.Receipt = receipt
 	b.destination.received.Add(uint64(len(q.Ends)))
 	if n := b.destination.queue.Append(q); n > 0 {
 		b.destination.drops.add(n)

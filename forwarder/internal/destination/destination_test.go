@@ -92,7 +92,7 @@ func run(t *testing.T, d *Destination, lines ...string) {
 	for _, line := range lines {
 		b.Add(message(t, line), true)
 	}
-	b.Flush()
+	b.Flush(nil)
 	d.Drain()
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	defer cancel()

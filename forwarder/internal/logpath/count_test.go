@@ -35,7 +35,7 @@ func TestMatched(t *testing.T) {
 		t.Errorf("counted before the flush: %v", got)
 	}
 	for range 2 {
-		r.Flush()
+		r.Flush(nil)
 		if got, want := counts(), map[string]uint64{"top": 3, "top.b": 2, "top.c": 1, "rest": 11}; !maps.Equal(got, want) {
 			t.Errorf("got %v, want %v", got, want)
 		}
@@ -47,7 +47,7 @@ type slow struct{ flushing, room chan struct{} }
 
 func (s *slow) NewBatch() Batch           { return s }
 func (s *slow) Add(*logmsg.Message, bool) {}
-func (s *slow) Flush()                    { close(s.flushing); <-s.room }
+func (s *slow) Flush(*logmsg.Receipt)     { close(s.flushing); <-s.room }
 
 func TestWaits(t *testing.T) {
 	s := &slow{make(chan struct{}), make(chan struct{})}
@@ -58,7 +58,7 @@ func TestWaits(t *testing.T) {
 	m.Reset(origin, syslog.Time{})
 	r.Route(p.Entry("s1", 0), m)
 	done := make(chan struct{})
-	go func() { r.Flush(); close(done) }()
+	go func() { r.Flush(nil); close(done) }()
 	<-s.flushing
 	if r.Waits() != s {
 		t.Errorf("got %v, want the sink", r.Waits())

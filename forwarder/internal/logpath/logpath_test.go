@@ -23,7 +23,7 @@ func (s *sink) NewBatch() Batch { return s }
 func (s *sink) Add(m *logmsg.Message, wait bool) {
 	s.into.lines = append(s.into.lines, s.name+map[bool]string{true: "!"}[wait]+":"+string(m.Msg))
 }
-func (s *sink) Flush() { s.into.lines = append(s.into.lines, "flush "+s.name) }
+func (s *sink) Flush(*logmsg.Receipt) { s.into.lines = append(s.into.lines, "flush "+s.name) }
 
 // A lab makes graphs whose destinations write to its record.
 type lab struct {
@@ -247,7 +247,7 @@ func TestFlush(t *testing.T) {
 			l.route(r, p, "s1", 0, test.text)
 		}
 		l.lines = nil
-		r.Flush()
+		r.Flush(nil)
 		if got := strings.Join(l.lines, " "); got != test.want {
 			t.Errorf("after %q: %s, want %s", test.text, got, test.want)
 		}
@@ -398,7 +398,7 @@ type nowhere struct{}
 
 func (nowhere) NewBatch() Batch           { return nowhere{} }
 func (nowhere) Add(*logmsg.Message, bool) {}
-func (nowhere) Flush()                    {}
+func (nowhere) Flush(*logmsg.Receipt)     {}
 
 // graphs are small and large ones, for measurements.
 func graphs() map[string][]*Statement {
@@ -424,7 +424,7 @@ func TestAllocs(t *testing.T) {
 			m.Reset(origin, syslog.Time{})
 			m.Msg = text
 			r.Route(p.Entry("s1", 0), m)
-			r.Flush()
+			r.Flush(nil)
 		})
 		if got != 0 {
 			t.Errorf("%s: %v allocations a message, want none", name, got)
@@ -442,7 +442,7 @@ func BenchmarkRoute(b *testing.B) {
 				m.Reset(origin, syslog.Time{})
 				m.Msg = text
 				r.Route(entry, m)
-				r.Flush()
+				r.Flush(nil)
 			}
 		})
 	}

@@ -53,11 +53,12 @@ func (r *Router) Route(entry int32, m *logmsg.Message) {
 	r.walk(entry, m, 0)
 }
 
-// Flush hands over what the destinations got since the last one, first to those for which nothing waits.
-func (r *Router) Flush() {
+// Flush hands over what the destinations got since the last one, first to those for which nothing waits. The receipt, which
+// may be nil, is for all of it.
+func (r *Router) Flush(receipt *logmsg.Receipt) {
 	for _, i := range r.touched {
 		if r.state[i]&isWaiting == 0 {
-			r.flush(i)
+			r.flush(i, receipt)
 		}
 	}
 	for _, i := range r.counted {
@@ -66,14 +67,14 @@ func (r *Router) Flush() {
 	}
 	r.counted = r.counted[:0]
 	for _, i := range r.waiting {
-		r.flush(i)
+		r.flush(i, receipt)
 	}
 	r.touched, r.waiting = r.touched[:0], r.waiting[:0]
 }
 
-func (r *Router) flush(i int32) {
+func (r *Router) flush(i int32, receipt *logmsg.Receipt) {
 	r.waitsAt.Store(i + 1)
-	r.batches[i].Flush()
+	r.batches[i].Flush(receipt)
 	r.waitsAt.Store(0)
 	r.state[i] = 0
 }

@@ -38,8 +38,8 @@ type Batch interface {
 	// Add formats m into the batch. wait asks for flow control: see Flush.
 	Add(m *logmsg.Message, wait bool)
 	// Flush hands the batch over. If the destination is full it waits when a message of the batch was added with wait,
-	// else it drops the newest messages.
-	Flush()
+	// else it drops the newest messages. The batch holds the receipt until its messages are safe.
+	Flush(receipt *logmsg.Receipt)
 }
 
 // Flags are those of a log statement or a channel.

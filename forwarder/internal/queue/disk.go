@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -278,6 +279,7 @@ func (q *Disk) findEnd(s *segment, b []byte) int64 {
 func (q *Disk) Append(b *Batch) (dropped int) {
 	count := len(b.Ends)
 	if count == 0 {
+		b.release()
 		Put(b)
 		return 0
 	}
@@ -292,10 +294,14 @@ func (q *Disk) Append(b *Batch) (dropped int) {
 		forgotten, refused, ok := q.admit(e, wait)
 		dropped += forgotten
 		if !ok {
+			q.drop(b)
 			return dropped + q.meter.drop(refused, count)
 		}
 		q.push(e)
 		if !q.options.Reliable {
+			if !wait {
+				b.release()
+			}
 			q.notEmpty.Signal()
 			return dropped
 		}
@@ -303,8 +309,18 @@ func (q *Disk) Append(b *Batch) (dropped int) {
 			return dropped
 		}
 		if !wait || !q.pause() {
+			q.drop(b)
 			return dropped + q.meter.drop(Failed, count)
 		}
+	}
+}
+
+// drop lets go of a batch that is not taken.
+func (q *Disk) drop(b *Batch) {
+	if q.stopped {
+		b.lose()
+	} else {
+		b.release()
 	}
 }
 
@@ -544,6 +560,13 @@ func (q *Disk) place(s *segment, ends []int64, ahead int) {
 	s.size, s.end = ends[len(ends)-1], q.written
 }
 
+// loseAll lets go of what could not be written.
+func (q *Disk) loseAll() {
+	for _, e := range slices.Concat(q.front, q.tail) {
+		e.lose()
+	}
+}
+
 // seal ends appending to the active segment.
 func (q *Disk) seal() {
 	if q.active != nil {
@@ -557,6 +580,7 @@ func (q *Disk) settle(e *entry) {
 	e.written = true
 	q.pending -= e.size
 	q.messages -= len(e.Ends)
+	e.release()
 }
 
 // hasRoom tells whether another batch may stay in memory.
@@ -794,6 +818,7 @@ func (q *Disk) Close() error {
 	if q.messages > 0 {
 		if err = q.spill(); err != nil {
 			err = fmt.Errorf("%d messages that were in memory are lost: %w", q.messages, err)
+			q.loseAll()
 		}
 	}
 	empty := q.isEmpty()

@@ -4,6 +4,8 @@ import (
 	"sort"
 	"sync"
 	"time"
+
+	"kad/forwarder/internal/logmsg"
 )
 
 // A Batch is formatted messages, one after the other.
@@ -12,6 +14,9 @@ type Batch struct {
 	Data []byte
 	Ends []int // of each message in Data
 	Wait bool  // flow control: the queue makes room instead of dropping
+	// Receipt is let go when the messages are safe: with Wait, as soon as they are acknowledged or on disk, else when they
+	// are taken, or dropped. A queue that is stopped loses it.
+	Receipt *logmsg.Receipt
 
 	Received time.Time // when the first of the messages was; zero: it is not known
 
@@ -20,7 +25,19 @@ type Batch struct {
 
 // Reset empties the batch and keeps its memory.
 func (b *Batch) Reset() {
-	b.Data, b.Ends, b.Wait, b.Received = b.Data[:0], b.Ends[:0], false, time.Time{}
+	b.Data, b.Ends, b.Wait, b.Receipt, b.Received = b.Data[:0], b.Ends[:0], false, nil, time.Time{}
+}
+
+// release lets go of the receipt, if that was not done before.
+func (b *Batch) release() {
+	b.Receipt.Release()
+	b.Receipt = nil
+}
+
+// lose says that the messages of the receipt are lost.
+func (b *Batch) lose() {
+	b.Receipt.Lose()
+	b.Receipt = nil
 }
 
 // truncate leaves the first n messages.
@@ -139,11 +156,15 @@ func (q *Memory) Append(b *Batch) (dropped int) {
 		q.meter.wait(&q.notFull)
 	}
 	if q.stopped {
+		b.lose()
 		return q.meter.drop(Stopped, len(b.Ends))
 	}
 	if room := q.room(b); !b.Wait && len(b.Ends) > room {
 		dropped = q.meter.drop(Full, len(b.Ends)-room)
 		b.truncate(room)
+	}
+	if !b.Wait || len(b.Ends) == 0 {
+		b.release()
 	}
 	if len(b.Ends) == 0 {
 		Put(b)
@@ -200,6 +221,7 @@ func (q *Memory) Ack(n int) {
 		q.bytes -= int64(b.Size())
 		q.meter.acknowledged(b, now)
 		q.batches[i] = nil
+		b.release()
 	}
 	q.given -= n
 	if q.batches = q.batches[n:]; len(q.batches) == 0 {
@@ -242,5 +264,10 @@ func (q *Memory) Stop() {
 // Close stops the queue. What is in it is lost.
 func (q *Memory) Close() error {
 	q.Stop()
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, b := range q.batches {
+		b.lose()
+	}
 	return nil
 }

@@ -176,10 +176,11 @@ type reader struct {
 	now     syslog.Time
 	file    []byte // FILE_NAME, nil if it is no file that is read
 
-	under  atomic.Pointer[route] // between begin and flush
-	counts counts                // since begin
-	tally  tally
-	pulse  stats.Pulse
+	under   atomic.Pointer[route] // between begin and flush
+	counts  counts                // since begin
+	tally   tally
+	pulse   stats.Pulse
+	receipt *logmsg.Receipt // of a read, nil if the sender wants none
 }
 
 var fileName = logmsg.NameOf("FILE_NAME")
@@ -283,7 +284,7 @@ func (r *reader) flush() {
 		r.tally.parseErrors.Add(r.counts.parseErrors)
 	}
 	r.counts = counts{}
-	r.router.Flush()
+	r.router.Flush(r.receipt)
 	r.under.Store(nil)
 	r.pulse.Rest()
 }

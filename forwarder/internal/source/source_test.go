@@ -37,7 +37,7 @@ func (c *capture) Add(m *logmsg.Message, _ bool) {
 	c.lines = append(c.lines, string(c.show.Append(nil, m, nil)))
 }
 
-func (c *capture) Flush() {}
+func (c *capture) Flush(*logmsg.Receipt) {}
 
 // wait returns the lines when there are n, or what there is after a while.
 func (c *capture) wait(n int) []string {
@@ -273,7 +273,7 @@ func TestUnixTaken(t *testing.T) {
 type nowhere struct{ text []byte }
 
 func (n *nowhere) NewBatch() logpath.Batch { return n }
-func (n *nowhere) Flush()                  { n.text = n.text[:0] }
+func (n *nowhere) Flush(*logmsg.Receipt)   { n.text = n.text[:0] }
 func (n *nowhere) Add(m *logmsg.Message, _ bool) {
 	n.text = append(append(append(n.text, m.Hostname...), m.Msg...), '\n')
 }
@@ -321,7 +321,7 @@ func BenchmarkStream(b *testing.B) {
 			if _, err := r.frames(&f, text); err != nil {
 				b.Fatal(err)
 			}
-			r.router.Flush()
+			r.router.Flush(nil)
 		}
 	}
 }
