@@ -69,7 +69,8 @@ type connection struct {
 	server int
 	since  time.Time
 	tcp    *counter
-	secure *tls.Conn // nil without TLS
+	secure *tls.Conn   // nil without TLS
+	relp   *relpStream // nil without RELP
 	window window
 
 	buffers  net.Buffers // that are being written
@@ -94,13 +95,13 @@ type connection struct {
 	plain int64 // of the marks that were acknowledged
 }
 
-func newConnection(server int, tcp *counter, secure *tls.Conn) (*connection, error) {
+func newConnection(server int, tcp *counter, secure *tls.Conn, session *relpStream) (*connection, error) {
 	raw, err := tcp.SyscallConn()
 	if err != nil {
 		return nil, errors.Join(err, tcp.Close())
 	}
 	now := time.Now()
-	c := &connection{server: server, tcp: tcp, secure: secure, since: now, changed: now, raw: raw}
+	c := &connection{server: server, tcp: tcp, secure: secure, relp: session, since: now, changed: now, raw: raw}
 	c.control = func(fd uintptr) {
 		info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO)
 		if c.infoErr = err; err == nil {
@@ -111,7 +112,7 @@ func newConnection(server int, tcp *counter, secure *tls.Conn) (*connection, err
 		return nil, errors.Join(err, tcp.Close())
 	}
 	c.write, c.written, c.gone = make(chan net.Buffers), make(chan error, 1), make(chan error, 1)
-	tcp.setGather(secure != nil)
+	tcp.setGather(secure != nil && session == nil)
 	go func() {
 		for buffers := range c.write {
 			c.written <- c.writeAll(buffers)
@@ -123,6 +124,9 @@ func newConnection(server int, tcp *counter, secure *tls.Conn) (*connection, err
 
 // watch reads until the server has gone. Its error is nil if the server has closed the connection by a FIN.
 func (c *connection) watch() error {
+	if c.relp != nil {
+		return c.relp.watch()
+	}
 	if c.secure == nil {
 		_, err := io.Copy(io.Discard, c.tcp.TCPConn)
 		return err
@@ -140,6 +144,9 @@ func (c *connection) watch() error {
 }
 
 func (c *connection) writeAll(buffers net.Buffers) error {
+	if c.relp != nil {
+		return c.relp.write(buffers)
+	}
 	if c.secure == nil {
 		_, err := buffers.WriteTo(c.tcp.TCPConn)
 		return err
@@ -169,7 +176,7 @@ func (c *connection) mark(n int64) {
 
 // messageBytes is how many bytes of messages have arrived if so many of the connection have.
 func (c *connection) messageBytes(arrived int64) int64 {
-	if c.secure == nil {
+	if c.secure == nil || c.relp != nil {
 		return arrived
 	}
 	c.mu.Lock()
@@ -191,7 +198,11 @@ func (c *connection) send(items []item) {
 	c.buffers = c.buffers[:0]
 	for _, i := range items {
 		c.window.add(i)
-		c.buffers = append(c.buffers, i.bytes())
+		if c.relp != nil {
+			c.buffers = i.appendMessages(c.buffers)
+		} else {
+			c.buffers = append(c.buffers, i.bytes())
+		}
 	}
 	c.busy = true
 	c.write <- c.buffers
@@ -203,7 +214,11 @@ func (c *connection) poll() error {
 		return err
 	}
 	c.widest = max(c.widest, int64(c.info.Snd_wnd))
-	if arrived := max(0, int64(c.info.Bytes_acked)-1); arrived > c.arrived { // the SYN is counted (RFC 4898, tcpEStatsAppHCThruOctetsAcked)
+	arrived := max(0, int64(c.info.Bytes_acked)-1) // the SYN is counted (RFC 4898, tcpEStatsAppHCThruOctetsAcked)
+	if c.relp != nil {
+		arrived = c.relp.bytes()
+	}
+	if arrived > c.arrived {
 		c.arrived, c.changed = arrived, time.Now()
 	}
 	return nil
@@ -214,6 +229,9 @@ func (c *connection) isShut() bool { return c.info.Unacked == 0 && c.info.Snd_wn
 
 // isSilent tells whether the server has not answered for so long.
 func (c *connection) isSilent(limit time.Duration) bool {
+	if c.relp != nil && c.info.Unacked == 0 { // its kernel has all
+		return false
+	}
 	return !c.isShut() && time.Since(c.changed) > limit && time.Duration(c.info.Last_ack_recv)*time.Millisecond > limit
 }
 
@@ -226,6 +244,11 @@ func (c *connection) unread() int64 { return c.buffer() - int64(c.info.Snd_wnd) 
 
 // finish tells the server that no more comes. Its own FIN says that it has read all.
 func (c *connection) finish() error {
+	if c.relp != nil {
+		if err := c.relp.finish(); err != nil {
+			return err
+		}
+	}
 	if c.secure != nil {
 		c.tcp.setGather(false) // CloseWrite lets nothing be written after it
 		if err := c.secure.CloseWrite(); err != nil {

@@ -45,6 +45,7 @@ type reopener interface{ Reopen() }
 var Drivers = map[string]func(g *option.Globals) Driver{
 	"network":     newNetwork,
 	"syslog":      newSyslog,
+	"relp":        newRELP,
 	"unix_stream": func(g *option.Globals) Driver { return &Unix{Common: common(g), network: "unix"} },
 	"unix_dgram":  func(g *option.Globals) Driver { return &Unix{Common: common(g), network: "unixgram"} },
 	"file":        newFile,
@@ -104,7 +105,7 @@ func (c *Common) Init() error {
 		}
 	}
 	if c.Failover != nil && !c.canFailOver {
-		return option.Errorf("failover", "only a network or syslog destination with transport tcp or tls has servers to fail over to")
+		return option.Errorf("failover", "only a network, syslog or relp destination with transport tcp or tls has servers to fail over to")
 	}
 	if c.FracDigits < 0 || c.FracDigits > 6 {
 		return option.Errorf("frac_digits", "%d is not from 0 to 6", c.FracDigits)
@@ -146,8 +147,8 @@ func New(name string, driver Driver) *Destination {
 	d := &Destination{Name: name, driver: driver, counters: &counters{}}
 	d.queue = queue.New(driver.Settings().LogFIFOSize, int64(driver.Settings().LogFIFOBytes))
 	d.handover = newHandover()
-	if n, ok := driver.(*Network); ok && n.Transport != "udp" {
-		d.sender = newSender(d, n)
+	if c, ok := driver.(interface{ connections() *Network }); ok && c.connections() != nil {
+		d.sender = newSender(d, c.connections())
 	}
 	return d
 }

@@ -39,6 +39,7 @@ type Network struct {
 	TLS            *TLS            `toml:"tls"`
 
 	syslog bool
+	window int // of RELP; 0: it is not used
 }
 
 // A ReplayWindow is how many of the last bytes that a server has acknowledged are sent again to the next one, if it went
@@ -132,6 +133,14 @@ func (n *Network) Init() error {
 		return n.Failover.init()
 	}
 	return nil
+}
+
+// connections is the network of a driver that has them, nil for datagrams.
+func (n *Network) connections() *Network {
+	if n.Transport == "udp" {
+		return nil
+	}
+	return n
 }
 
 // Format says how a message is written: with a newline at its end, also where the length stands before it, as syslog-ng has

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"sync"
 	"time"
@@ -130,9 +131,13 @@ func (s *sender) run(ctx context.Context) {
 func (s *sender) wait(batches chan []*queue.Batch, poll *time.Ticker) {
 	var in chan []*queue.Batch
 	var written, gone chan error
+	var answered chan struct{}
 	var ticks <-chan time.Time
 	if c := s.conn; c != nil {
 		written = c.written
+		if c.relp != nil {
+			answered = c.relp.answered
+		}
 		if !c.readDone {
 			gone = c.gone
 		}
@@ -166,6 +171,8 @@ func (s *sender) wait(batches chan []*queue.Batch, poll *time.Ticker) {
 		}
 		s.lose(err)
 	case <-ticks:
+		s.acknowledge()
+	case <-answered:
 		s.acknowledge()
 	case a := <-s.dialed:
 		s.tried(a)
@@ -359,7 +366,17 @@ func (s *sender) connect(server int) (*connection, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newConnection(server, tcp, secure)
+	var session *relpStream
+	if s.network.window > 0 {
+		conn := net.Conn(tcp)
+		if secure != nil {
+			conn = secure
+		}
+		if session, err = openRELP(s.ctx, conn, s.network.window, time.Duration(s.network.ConnectTimeout)); err != nil {
+			return nil, errors.Join(err, tcp.Close())
+		}
+	}
+	return newConnection(server, tcp, secure, session)
 }
 
 func (s *sender) report(a attempt) {

@@ -31,6 +31,16 @@ func (i *item) start() int {
 
 func (i *item) bytes() []byte { return i.Data[i.start():] }
 
+// appendMessages appends each message.
+func (i *item) appendMessages(list [][]byte) [][]byte {
+	start := i.start()
+	for _, end := range i.Ends[i.first:] {
+		list = append(list, i.Data[start:end])
+		start = end
+	}
+	return list
+}
+
 // A window is what was written to a connection and may have to be written to the next one.
 type window struct {
 	items   []item // that are not wholly acknowledged, oldest first

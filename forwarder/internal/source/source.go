@@ -42,6 +42,7 @@ type Runner interface {
 var Drivers = map[string]func(g *option.Globals) Driver{
 	"network":     newNetwork,
 	"syslog":      newSyslog,
+	"relp":        newRELP,
 	"unix_stream": func(g *option.Globals) Driver { return newUnix(g, true) },
 	"unix_dgram":  func(g *option.Globals) Driver { return newUnix(g, false) },
 	"file":        newFile,

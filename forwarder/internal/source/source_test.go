@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -27,6 +28,8 @@ type capture struct {
 
 	mu    sync.Mutex // guards lines
 	lines []string
+	hold  atomic.Bool // receipts, in held
+	held  chan *logmsg.Receipt
 }
 
 func (c *capture) NewBatch() logpath.Batch { return c }
@@ -37,7 +40,12 @@ func (c *capture) Add(m *logmsg.Message, _ bool) {
 	c.lines = append(c.lines, string(c.show.Append(nil, m, nil)))
 }
 
-func (c *capture) Flush(*logmsg.Receipt) {}
+func (c *capture) Flush(receipt *logmsg.Receipt) {
+	if c.hold.Load() {
+		receipt.Hold()
+		c.held <- receipt
+	}
+}
 
 // wait returns the lines when there are n, or what there is after a while.
 func (c *capture) wait(n int) []string {
@@ -73,7 +81,7 @@ func run(t *testing.T, d Driver, show string) *running {
 	if err := d.Init(); err != nil {
 		t.Fatal(err)
 	}
-	c := &capture{show: template.Must(show)}
+	c := &capture{show: template.Must(show), held: make(chan *logmsg.Receipt, 1000)}
 	program := logpath.Compile(&logpath.Graph{
 		Sources: []logpath.Source{{Name: "s", Channels: [][]logpath.Element{nil}}},
 		Paths:   []*logpath.Statement{{Name: "all", Sources: []string{"s"}, Elements: []logpath.Element{&logpath.Send{Name: "d", Sink: c}}}},

@@ -82,6 +82,7 @@ type listener struct {
 	net.Listener
 	framer      syslog.Framer
 	limit       int // connections
+	relp        bool
 	idleTimeout time.Duration
 	vip         *vip.Holding // connections end when this host loses it; nil: they do not
 }
@@ -143,6 +144,10 @@ func (l *listener) serve(ctx context.Context, conn net.Conn) {
 	r := l.newReader()
 	defer r.end()
 	r.origin = l.origin(addrPort(peer), addrPort(conn.LocalAddr()))
+	if l.relp {
+		l.serveRELP(ctx, conn, r)
+		return
+	}
 	s := &session{Conn: conn, ctx: ctx, idle: l.idleTimeout, limit: l.options.leaveTimeout, vip: l.vip}
 	defer context.AfterFunc(ctx, s.leave)()
 	err := r.stream(s, l.framer)
