@@ -94,7 +94,7 @@ func allOK(got []int) (out []byte, end bool) {
 // relpDestination is one with two servers, that runs.
 func relpDestination(t *testing.T, port int, set func(r *RELP)) (d *Destination, finish func()) {
 	t.Helper()
-	r := newRELP(&option.Globals{LogFIFOSize: 100000, TimeReopen: option.Duration(50 * time.Millisecond)}).(*RELP)
+	r := newRELP(&option.Globals{LogFIFOSize: 100000, LogFIFOBytes: 64 << 20, TimeReopen: option.Duration(50 * time.Millisecond)}).(*RELP)
 	r.Address, r.Port, r.Failover = "127.0.0.1", port, &Failover{Servers: []string{"127.0.0.2"}}
 	if set != nil {
 		set(r)
@@ -288,7 +288,7 @@ func TestRELPOptions(t *testing.T) {
 		{"no address", func(r *RELP) { r.Address = "" }, "the name or address of a server is required"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			r := newRELP(&option.Globals{LogFIFOSize: 1}).(*RELP)
+			r := newRELP(&option.Globals{LogFIFOSize: 1, LogFIFOBytes: 1 << 20}).(*RELP)
 			r.Address = "localhost"
 			test.set(r)
 			if err := r.Init(); err == nil || !strings.Contains(err.Error(), test.want) {
