@@ -6,7 +6,8 @@ NFPM        := github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.44.0
 
 # What the tests run, as Debian's package:program (or a file of it), and what only `make race` needs.
 DEPS := keepalived:keepalived syslog-ng-core:syslog-ng gobgpd:gobgpd iproute2:ip nftables:nft \
-        openssh-client:ssh openssh-server:sshd procps:pgrep dbus:dbus-daemon systemd:systemd-analyze rpm:rpm
+        openssh-client:ssh openssh-server:sshd procps:pgrep dbus:dbus-daemon systemd:systemd-analyze rpm:rpm \
+        prometheus:promtool
 # rsyslog cannot be installed beside syslog-ng: it is unpacked here, with a script that starts it.
 RSYSLOG := .deps/bin/rsyslogd
 RACE_DEPS := gcc:gcc libc6-dev:/usr/include/stdlib.h
