@@ -8,6 +8,8 @@ import (
 	"net/netip"
 	"os"
 	"strconv"
+
+	"golang.org/x/sys/unix"
 )
 
 // Sockets are open sockets that an input takes over instead of binding its own, by their addresses: those that systemd has
@@ -87,7 +89,7 @@ func (s *Sockets) Close() {
 // A socket is open.
 type socket interface {
 	Close() error
-	File() (*os.File, error)
+	rawConn
 }
 
 // listen takes over a socket, or binds one.
@@ -134,7 +136,7 @@ func free(network, address string) error {
 // Lend adds the input's sockets to those that may be taken over. The input keeps its own.
 func (in *Input) Lend(to *Sockets) error {
 	for _, open := range in.open {
-		f, err := open.File()
+		f, err := duplicate(open)
 		if err != nil {
 			return err
 		}
@@ -143,6 +145,22 @@ func (in *Input) Lend(to *Sockets) error {
 		}
 	}
 	return nil
+}
+
+// duplicate is a file of a socket. Its File method would make one that net.FileListener has block for a moment, and the socket with
+// it: who calls accept(2) in that moment waits for the next client, whatever deadline is set meanwhile.
+func duplicate(s socket) (f *os.File, err error) {
+	raw, err := s.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	ctlErr := raw.Control(func(fd uintptr) {
+		var other int
+		if other, err = unix.FcntlInt(fd, unix.F_DUPFD_CLOEXEC, 0); err == nil {
+			f = os.NewFile(uintptr(other), "socket")
+		}
+	})
+	return f, errors.Join(ctlErr, os.NewSyscallError("fcntl", err))
 }
 
 // HandOver says that the paths of the input's sockets are another one's.

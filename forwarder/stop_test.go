@@ -1,0 +1,64 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// stopsWithin sends SIGTERM and holds forwarder to a time in which it must have ended. One that has not says where it is.
+func (s *service) stopsWithin(limit time.Duration) {
+	s.t.Helper()
+	_ = s.Process.Signal(syscall.SIGTERM)
+	late := time.AfterFunc(limit, func() { _ = s.Process.Signal(syscall.SIGQUIT) })
+	err := s.Wait()
+	if !late.Stop() {
+		s.t.Fatalf("forwarder has not ended %v after SIGTERM: %v\n%s", limit, err, s.said())
+	}
+}
+
+// TestStopAfterReloads changes sources of all kinds of sockets many times, each of which the next source takes over, and then
+// stops: none of those that left may still wait for a client.
+func TestStopAfterReloads(t *testing.T) {
+	dir := t.TempDir()
+	port := freePort(t)
+	config := func(tag string) string {
+		var text strings.Builder
+		for i := range 6 {
+			fmt.Fprintf(&text, "[source.tcp%d]\ndriver = \"network\"\nip = \"127.0.0.%d\"\nport = %d\ntags = [%q]\n", i, i+1, port, tag)
+		}
+		fmt.Fprintf(&text, `
+[options]
+drain_timeout = "1s"
+[source.udp]
+driver = "network"
+transport = "udp"
+ip = "127.0.0.1"
+port = %[1]d
+tags = [%[3]q]
+[source.stream]
+driver = "unix_stream"
+path = "%[2]s/stream"
+tags = [%[3]q]
+[source.dgram]
+driver = "unix_dgram"
+path = "%[2]s/dgram"
+tags = [%[3]q]
+[destination.file]
+driver = "file"
+path = "%[2]s/log"
+[log.all]
+source = ["tcp0", "tcp1", "tcp2", "tcp3", "tcp4", "tcp5", "udp", "stream", "dgram"]
+destination = ["file"]
+`, port, dir, tag)
+		return text.String()
+	}
+	s := serve(t, config("0"))
+	for i := range 60 {
+		s.write(config(fmt.Sprint(i + 1)))
+		s.signal(syscall.SIGHUP, "configuration is loaded")
+	}
+	s.stopsWithin(10 * time.Second)
+}
