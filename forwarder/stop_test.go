@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"net"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -61,4 +63,37 @@ destination = ["file"]
 		s.signal(syscall.SIGHUP, "configuration is loaded")
 	}
 	s.stopsWithin(10 * time.Second)
+}
+
+// A program that never reads can delay a reload that changes its destination, and a stop, for drain_timeout only.
+func TestStopIsBounded(t *testing.T) {
+	socket := filepath.Join(t.TempDir(), "in")
+	config := func(fifo int) string {
+		return fmt.Sprintf("[options]\ndrain_timeout = \"1s\"\n[source.s]\ndriver = \"unix_stream\"\npath = %q\n"+
+			"[destination.d]\ndriver = \"program\"\ncommand = \"exec sleep 1000\"\nlog_fifo_size = %d\n"+
+			"[log.l]\nsource = [\"s\"]\ndestination = [\"d\"]\n", socket, fifo)
+	}
+	s := serve(t, config(5000))
+	conn, err := net.Dial("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := conn.Write([]byte(strings.Repeat("<13>"+strings.Repeat("x", 995)+"\n", 500))); err != nil {
+		t.Fatal(err)
+	}
+	for started := 1; ; started++ {
+		if !happens(func() bool { return strings.Count(s.said(), "program started") == started }) {
+			t.Fatalf("the program is not started for the %d. time\n%s", started, s.said())
+		}
+		if started == 2 {
+			break
+		}
+		s.write(config(6000))
+		s.signal(syscall.SIGHUP, "configuration is loaded")
+	}
+	s.stopsWithin(20 * time.Second)
+	if !strings.Contains(s.said(), "messages are lost") {
+		t.Errorf("the lost messages are not told\n%s", s.said())
+	}
 }

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"sync/atomic"
@@ -198,14 +199,27 @@ func (d *Daemon) change(next *candidate) {
 			leaving = append(leaving, r)
 		}
 	}
+	limit := time.Duration(d.config.DrainTimeout)
 	var retired []*sending
 	for name, s := range before.destinations {
-		if next.destinations[name] != s && !inherited[s.Destination] {
+		switch {
+		case inherited[s.Destination]:
+			s.bound(limit, next.destinations[name])
+		case next.destinations[name] != s:
 			retired = append(retired, s)
 		}
 	}
-	limit := time.Duration(d.config.DrainTimeout)
 	d.ending.Go(func() { d.retire(leaving, busy, retired, limit) })
+}
+
+// bound has a destination end that another one goes on for: when limit is over, or the other one has to end.
+func (s *sending) bound(limit time.Duration, other *sending) {
+	timer := time.AfterFunc(limit, s.cancel)
+	context.AfterFunc(other.ctx, s.cancel)
+	go func() {
+		<-s.ended
+		timer.Stop()
+	}()
 }
 
 // retire ends destinations when the sources that knew them are done with them.

@@ -38,6 +38,9 @@ type Conn interface {
 	Close() error
 }
 
+// An interrupter can end a Write or a Close that waits for somebody else.
+type interrupter interface{ interrupt() }
+
 // A reopener can begin anew with the files that it writes to.
 type reopener interface{ Reopen() }
 
@@ -117,6 +120,7 @@ func (c *Common) Init() error {
 		return option.Errorf("log_fifo_bytes", "%d is below the minimum %d", c.LogFIFOBytes, minFIFOBytes)
 	}
 	if c.DiskBuffer != nil {
+		c.DiskBuffer.SetFrontBytes(int64(c.LogFIFOBytes))
 		return option.In("disk_buffer", c.DiskBuffer.Init())
 	}
 	return nil
@@ -230,23 +234,26 @@ func (d *Destination) Run(ctx context.Context, logger *slog.Logger) error {
 	d.logger = logger.With("destination", d.Name)
 	sending, cancel := context.WithCancel(ctx)
 	defer cancel()
-	defer context.AfterFunc(ctx, d.queue.Stop)()
+	defer context.AfterFunc(ctx, d.stop)()
 	defer context.AfterFunc(d.hurry, cancel)()
 	d.follow()
-	err := d.send(sending)
+	err := d.send(ctx, sending)
 	if d.isInherited() {
 		return err
 	}
 	return errors.Join(err, d.Close())
 }
 
-func (d *Destination) send(ctx context.Context) error {
+// send sends until ctx ends. What waits for somebody else then goes on until limit ends.
+func (d *Destination) send(limit, ctx context.Context) error {
 	if d.sender != nil {
 		d.sender.run(ctx)
 		return nil
 	}
 	var conn Conn
 	var last error
+	release := func() bool { return true }
+	defer func() { release() }()
 	for {
 		batches := d.queue.Next(maxWrite)
 		if len(batches) == 0 || ctx.Err() != nil {
@@ -254,7 +261,10 @@ func (d *Destination) send(ctx context.Context) error {
 		}
 		var err error
 		if conn == nil {
-			conn, err = d.driver.Connect(ctx, d.logger)
+			if conn, err = d.driver.Connect(ctx, d.logger); err == nil {
+				release()
+				release = interruptAfter(limit, conn)
+			}
 		}
 		if r, ok := conn.(reopener); ok && d.reopen.Swap(false) {
 			r.Reopen()
@@ -277,6 +287,15 @@ func (d *Destination) send(ctx context.Context) error {
 		return conn.Close()
 	}
 	return nil
+}
+
+// interruptAfter has conn interrupted when ctx ends, unless release is called before.
+func interruptAfter(ctx context.Context, conn Conn) (release func() bool) {
+	i, ok := conn.(interrupter)
+	if !ok {
+		return func() bool { return true }
+	}
+	return context.AfterFunc(ctx, i.interrupt)
 }
 
 // acknowledge says that batches are written, but for some messages.

@@ -74,6 +74,15 @@ func (d *Destination) bequeath() {
 	d.queue.Interrupt()
 }
 
+// stop ends all waiting for the queue, unless that is another one's.
+func (d *Destination) stop() {
+	d.handover.mu.Lock()
+	defer d.handover.mu.Unlock()
+	if !d.inherited {
+		d.queue.Stop()
+	}
+}
+
 func (d *Destination) isInherited() bool {
 	d.handover.mu.Lock()
 	defer d.handover.mu.Unlock()

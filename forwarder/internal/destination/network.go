@@ -276,6 +276,9 @@ type datagrams struct {
 	dropper
 }
 
+// interrupt ends a Write: a socket of this host may wait for its reader.
+func (d *datagrams) interrupt() { _ = d.SetWriteDeadline(time.Now()) } // it is an open socket
+
 // Write writes each message of the batches. One that the kernel does not take, too long or refused by the peer before, is
 // lost: udp has no way to do better.
 func (d *datagrams) Write(batches []*queue.Batch) error {

@@ -129,7 +129,7 @@ func (s *sender) run(ctx context.Context) {
 
 // wait does what the next event calls for.
 func (s *sender) wait(batches chan []*queue.Batch, poll *time.Ticker) {
-	var in chan []*queue.Batch
+	in := batches // also without a connection, to learn that nothing comes any more
 	var written, gone chan error
 	var answered chan struct{}
 	var ticks <-chan time.Time
@@ -144,8 +144,8 @@ func (s *sender) wait(batches chan []*queue.Batch, poll *time.Ticker) {
 		if c.busy || len(c.window.items) > 0 {
 			ticks = poll.C
 		}
-		if !c.busy && s.next == nil && !s.finishing {
-			in = batches
+		if c.busy || s.next != nil || s.finishing {
+			in = nil
 		}
 	}
 	if s.drained || len(s.pending) > 0 {

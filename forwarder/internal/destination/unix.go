@@ -3,11 +3,13 @@ package destination
 import (
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"net"
 	"os"
 	"os/exec"
 	"syscall"
+	"time"
 
 	"kad/forwarder/internal/option"
 	"kad/forwarder/internal/queue"
@@ -66,6 +68,9 @@ func newStream(conn net.Conn) *stream {
 	}()
 	return s
 }
+
+// interrupt ends a Write to a peer that does not read.
+func (s *stream) interrupt() { _ = s.SetWriteDeadline(time.Now()) } // it is an open socket
 
 // Write writes the batches at once.
 func (s *stream) Write(batches []*queue.Batch) error {
@@ -129,10 +134,13 @@ func (keepOpen) Close() error { return nil }
 // A writer writes batch by batch.
 type writer struct {
 	file interface {
-		Write(b []byte) (int, error)
-		Close() error
+		io.WriteCloser
+		SetWriteDeadline(t time.Time) error
 	}
 }
+
+// interrupt ends a Write to a pipe that nobody reads. Other files do not wait, or, as a terminal, cannot be interrupted.
+func (w *writer) interrupt() { _ = w.file.SetWriteDeadline(time.Now()) }
 
 func (w *writer) Write(batches []*queue.Batch) error {
 	for _, b := range batches {
@@ -164,26 +172,42 @@ func (p *Program) Format() Format { return Format{Append: p.text(false)} }
 
 // Connect starts the program.
 func (p *Program) Connect(_ context.Context, logger *slog.Logger) (Conn, error) {
-	cmd := exec.Command("/bin/sh", "-c", p.Command)
+	ctx, end := context.WithCancel(context.Background())
+	cmd := exec.CommandContext(ctx, "/bin/sh", "-c", p.Command)
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	cmd.WaitDelay = time.Second
 	cmd.Stderr = os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
-	in, err := cmd.StdinPipe()
+	out, in, err := os.Pipe()
 	if err != nil {
+		end()
 		return nil, err
 	}
-	if err := cmd.Start(); err != nil {
-		return nil, err
+	cmd.Stdin = out
+	err = cmd.Start()
+	_ = out.Close() // the program has its own
+	if err != nil {
+		end()
+		return nil, errors.Join(err, in.Close())
 	}
 	logger.Info("program started", "pid", cmd.Process.Pid)
-	return &program{writer{in}, cmd}, nil
+	return &program{writer{in}, cmd, end}, nil
 }
 
 type program struct {
 	writer
 	cmd *exec.Cmd
+	end context.CancelFunc // by SIGTERM, a second later by SIGKILL
+}
+
+// interrupt ends the program: it may not read, or stay when its input has ended.
+func (p *program) interrupt() {
+	p.writer.interrupt()
+	p.end()
 }
 
 // Close ends the program's input and waits for it.
 func (p *program) Close() error {
+	defer p.end()
 	return errors.Join(p.writer.Close(), p.cmd.Wait())
 }

@@ -27,6 +27,8 @@ type Options struct {
 	SyncBytes      option.Size     `toml:"sync_bytes"`       // that end the wait; default 1 MiB
 	SyncMessages   int             `toml:"sync_messages"`    // that end the wait; default 10000
 
+	frontBytes int64 // of messages that stay in memory
+
 	name string // of the queue
 	dir  string // its own
 	open func(name string, flag int) (file, error)
@@ -46,6 +48,7 @@ func (o *Options) Init() error {
 	o.WhenFull = cmp.Or(o.WhenFull, "drop_newest")
 	o.SyncBytes = cmp.Or(o.SyncBytes, 1<<20)
 	o.SyncMessages = cmp.Or(o.SyncMessages, 10000)
+	o.frontBytes = cmp.Or(o.frontBytes, 64<<20)
 	switch {
 	case !filepath.IsAbs(o.Dir):
 		return option.Errorf("dir", "%q is not an absolute path", o.Dir)
@@ -61,6 +64,9 @@ func (o *Options) Init() error {
 	return nil
 }
 
+// SetFrontBytes bounds the messages that stay in memory, besides front_cache_size; without it they have 64 MiB.
+func (o *Options) SetFrontBytes(n int64) { o.frontBytes = n }
+
 // segmentSize is the size after which a segment is not appended to: so that a full queue can forget a part of what it has.
 func (o *Options) segmentSize() int64 { return min(64<<20, int64(o.Capacity)/8) }
 
@@ -72,7 +78,6 @@ const (
 	positionAge   = time.Second // of acknowledgements that are not saved
 	positionSize  = 1 << 20     // of them, in bytes
 	maxScratch    = 4 << 20     // a larger buffer is not kept
-	maxFront      = 64 << 20    // bytes that are in memory alone
 )
 
 // Disk is a queue on disk. A batch is, from the oldest to the newest, in front, in memory; between read and written, only on
@@ -88,7 +93,8 @@ type Disk struct {
 	changed  sync.Cond  // of what Append waits for: room, or that a group is written
 
 	front    []*entry
-	given    int // of front: what Next gave
+	inFront  int64 // bytes of front, as records
+	given    int   // of front: what Next gave
 	read     place
 	written  uint64 // the number after the last message on disk
 	tail     []*entry
@@ -341,7 +347,7 @@ func (q *Disk) push(e *entry) {
 // not.
 func (q *Disk) admit(e *entry, wait bool) (dropped int, why Reason, ok bool) {
 	for !q.stopped {
-		fits := q.messages == 0 || q.messages+len(e.Ends) <= q.options.FrontCacheSize && q.pending+e.size <= maxFront
+		fits := q.messages == 0 || q.messages+len(e.Ends) <= q.options.FrontCacheSize && q.pending+e.size <= q.options.frontBytes
 		switch {
 		case !q.options.Reliable && fits, q.isEmpty():
 			return dropped, 0, true // however large it is
@@ -547,7 +553,7 @@ func (q *Disk) place(s *segment, ends []int64, ahead int) {
 		case i < ahead:
 			q.read = after
 		case isNext && q.hasRoom():
-			q.front = append(q.front, e)
+			q.advance(e)
 			q.read = after
 		default:
 			if isNext {
@@ -586,7 +592,15 @@ func (q *Disk) settle(e *entry) {
 // hasRoom tells whether another batch may stay in memory.
 func (q *Disk) hasRoom() bool {
 	n := len(q.front)
-	return n == 0 || q.front[n-1].end()-q.front[0].first < uint64(q.options.FrontCacheSize)
+	return n == 0 || q.inFront < q.options.frontBytes && q.front[n-1].end()-q.front[0].first < uint64(q.options.FrontCacheSize)
+}
+
+// advance puts entries into front.
+func (q *Disk) advance(entries ...*entry) {
+	q.front = append(q.front, entries...)
+	for _, e := range entries {
+		q.inFront += e.size
+	}
 }
 
 // unwrite takes back what could not be written: a reliable queue has not taken it, another one keeps it in memory. Its
@@ -636,7 +650,7 @@ func (q *Disk) Next(max int) []*Batch {
 		case q.read.number < q.written:
 			q.fetch()
 		case len(q.tail) > 0 && !q.options.Reliable && !q.writing:
-			q.front = append(q.front, q.tail...)
+			q.advance(q.tail...)
 			q.tail = nil
 		case q.drained && len(q.tail) == 0 && !q.writing:
 			return nil
@@ -673,6 +687,7 @@ func (q *Disk) Ack(n int) {
 			q.settle(e)
 		}
 		q.acknowledged += e.size
+		q.inFront -= e.size
 		q.waiting -= len(e.Ends)
 		q.front[i] = nil
 	}

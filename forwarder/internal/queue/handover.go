@@ -58,6 +58,7 @@ func (q *Disk) Change(o *Options) (err error) {
 	}
 	own := &q.options
 	own.Reliable, own.Capacity, own.FrontCacheSize, own.WhenFull = reliable, o.Capacity, o.FrontCacheSize, o.WhenFull
+	own.frontBytes = o.frontBytes
 	own.SyncInterval, own.SyncBytes, own.SyncMessages = o.SyncInterval, o.SyncBytes, o.SyncMessages
 	q.changing = false
 	q.changed.Broadcast()

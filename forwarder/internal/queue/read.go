@@ -40,7 +40,7 @@ func (q *Disk) fetch() {
 		q.pause()
 		return
 	}
-	q.front = append(q.front, c.entries...)
+	q.advance(c.entries...)
 	q.read, q.damaged = c.at, c.damaged
 	q.waiting -= c.skipped
 	q.lost += c.lost
