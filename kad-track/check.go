@@ -8,6 +8,8 @@ import (
 	"net"
 	"syscall"
 	"time"
+
+	"kad/pkg/control"
 )
 
 // probe asks once whether something holds, and returns soon after ctx ends. With it comes the
@@ -82,7 +84,7 @@ func (c certain) Unwrap() error { return c.error }
 
 func isCertain(err error) bool {
 	_, ok := errors.AsType[certain](err)
-	return ok
+	return ok || errors.Is(err, control.ErrDead)
 }
 
 // detached makes of a probe that may hang in the kernel, as on a dead NFS server, one that

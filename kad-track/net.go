@@ -16,6 +16,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"kad/pkg/control"
 )
 
 // checkTCP returns a probe that passes when a TCP connection to address is accepted. The
@@ -38,7 +40,7 @@ func checkTCP(address string, _ setting) (probe, error) {
 func checkUnix(path string, _ setting) (probe, error) {
 	return func(ctx context.Context) (int, error) {
 		for _, kind := range []int{unix.SOCK_STREAM, unix.SOCK_DGRAM, unix.SOCK_SEQPACKET} {
-			conn, pid, err := dialUnix(ctx, path, kind)
+			conn, pid, err := control.Dial(ctx, path, kind)
 			switch {
 			case err == nil:
 				return pid, conn.Close()

@@ -8,15 +8,17 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"kad/pkg/control"
 )
 
 // syslogNG is syslog-ng with its control socket where the given path says, "" for where
 // distributions (Debian, Red Hat), the sources and the Premium Edition have it.
-func syslogNG(socket string) daemon {
+func syslogNG(socket string) control.Daemon {
 	if socket != "" {
-		return daemon{"syslog-ng", []string{socket}}
+		return control.Daemon{Name: "syslog-ng", Sockets: []string{socket}}
 	}
-	return daemon{"syslog-ng", []string{
+	return control.Daemon{Name: "syslog-ng", Sockets: []string{
 		"/var/lib/syslog-ng/syslog-ng.ctl",
 		"/run/syslog-ng/syslog-ng.ctl",
 		"/run/syslog-ng.ctl",
@@ -38,13 +40,13 @@ func checkSyslogNG(socket string, _ setting) (probe, error) {
 // which a line with a sole dot ends. It returns syslog-ng's process.
 func askSyslogNG(ctx context.Context, socket, command string, line func(string) error) (int, error) {
 	d := syslogNG(socket)
-	conn, pid, err := d.dial(ctx)
+	conn, pid, err := d.Dial(ctx)
 	if err != nil {
 		return 0, err
 	}
 	defer conn.Close()
 	if _, err := conn.WriteString(command + "\n"); err != nil {
-		return 0, d.failed(conn, err)
+		return 0, d.Failed(conn, err)
 	}
 	answer := bufio.NewScanner(conn)
 	answer.Buffer(make([]byte, 256), bufio.MaxScanTokenSize) // the 4 KiB it would begin with take 0.05 ms
@@ -56,7 +58,7 @@ func askSyslogNG(ctx context.Context, socket, command string, line func(string) 
 			return 0, err
 		}
 	}
-	return 0, d.failed(conn, cmp.Or(answer.Err(), errors.New("closed before the answer was complete")))
+	return 0, d.Failed(conn, cmp.Or(answer.Err(), errors.New("closed before the answer was complete")))
 }
 
 // syslogNGCounters reads the counters of syslog-ng's destinations. A line of STATS CSV is

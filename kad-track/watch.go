@@ -17,6 +17,7 @@ import (
 
 	"kad/pkg/atomicfile"
 	"kad/pkg/cli"
+	"kad/pkg/control"
 )
 
 var watchFlags = []cli.Flag{
@@ -219,7 +220,7 @@ func notify(state string) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
 	defer cancel()
-	if conn, _, err := dialUnix(ctx, socket, syscall.SOCK_DGRAM); err == nil {
+	if conn, _, err := control.Dial(ctx, socket, syscall.SOCK_DGRAM); err == nil {
 		conn.WriteString(state)
 		conn.Close()
 	}

@@ -27,7 +27,7 @@ var rooms = [][]string{
 	{"forwarder/internal/template"},
 	{"forwarder/internal/match"},
 	{"forwarder/internal/logmsg", "forwarder/internal/option", "forwarder/internal/relp", "forwarder/internal/stats"},
-	{"pkg/conf", "pkg/keepalived", "pkg/syslog", "pkg/vip", "pkg/cli", "pkg/dbustest"},
+	{"pkg/conf", "pkg/control", "pkg/keepalived", "pkg/syslog", "pkg/vip", "pkg/cli", "pkg/dbustest"},
 	{"pkg/atomicfile", "pkg/output", "pkg/spelling"},
 }
 
