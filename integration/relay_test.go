@@ -1,6 +1,8 @@
 package integration
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -47,4 +49,39 @@ func TestForwarderPair(t *testing.T) {
 	if got.Sent == 0 || got.Lost != 0 {
 		t.Errorf("%+v\n%s", got, p.State())
 	}
+}
+
+// TestForwarderHealth: kad-status shows beside the VIPs what the forwarders say of themselves.
+func TestForwarderHealth(t *testing.T) {
+	t.Parallel()
+	p := lab.NewForwarderPair(t, bin, "../examples")
+	p.Up()
+	shown := func(health, verdict string) func() error {
+		return func() error {
+			want := fmt.Sprintf("       forwarder             -          ok%12s%13s\n", health, verdict)
+			if got := p.Cluster(); !strings.HasSuffix(got.Stdout, want) || got.Code != 0 {
+				return fmt.Errorf("exit %d, got\n%s%s\nwant at its end\n%s", got.Code, got.Stdout, got.Stderr, want)
+			}
+			return nil
+		}
+	}
+	wide := func(h *lab.Host, health string) {
+		t.Helper()
+		got := h.Run("kad-status", "-o", "wide")
+		lines := strings.Split(strings.TrimSuffix(got.Stdout, "\n"), "\n")
+		if got.Code != 0 || !strings.HasSuffix(got.Stdout, "  "+health+"\n") || len(lines) != 6 || !strings.HasSuffix(lines[2], "  FORWARDER") {
+			t.Errorf("exit %d, want %s, got\n%s%s", got.Code, health, got.Stdout, got.Stderr)
+		}
+	}
+	p.Eventually(10*time.Second, shown("ok", "ok"))
+	wide(p.Loghost02, "ok")
+
+	p.Loghost02.Hang(lab.Forwarder)
+	p.Await(lab.Down)
+	p.Eventually(10*time.Second, shown("no answer", "FAILS"))
+	wide(p.Loghost02, "no answer")
+
+	p.Loghost02.Kill(lab.Forwarder)
+	p.Eventually(10*time.Second, shown("dead", "FAILS"))
+	wide(p.Loghost02, "dead")
 }

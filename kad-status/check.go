@@ -87,6 +87,9 @@ func (h *hostView) writePrometheus(w io.Writer) error {
 		base := []string{"keepalived", d.Name, "net_namespace", d.NetNamespace}
 		m.daemon(base, &d)
 	}
+	if h.Forwarder != nil {
+		m.add("kad_forwarder_healthy", "1 when the forwarder of this host says that messages go on.", bit(h.Forwarder.Health == forwarderOK))
+	}
 	m.add("kad_status_time_seconds", "When keepalived was asked, in Unix time.", float64(h.Time.UnixMilli())/1000)
 	_, err := io.WriteString(w, m.text())
 	return err

@@ -210,7 +210,7 @@ func (c *clusterView) write(w io.Writer, opt options) error {
 	return c.writeTable(w, opt)
 }
 
-// writeTable prints a row per VIP, a column per host.
+// writeTable prints a row per VIP, a column per host; and a row of their forwarders, where there are some.
 func (c *clusterView) writeTable(w io.Writer, opt options) error {
 	columns := []column{{"VIP", 16}, {"ACTIVE ON", 14}}
 	for _, a := range c.Hosts {
@@ -229,12 +229,38 @@ func (c *clusterView) writeTable(w io.Writer, opt options) error {
 		}
 		rows[i] = append(cells, cell{v.Verdict, shade})
 	}
+	if row := c.forwarderRow(); row != nil {
+		rows = append(rows, row)
+	}
 	return writeTable(w, columns, rows, opt)
 }
 
+// forwarderRow shows the forwarder of each host, nil if there are none.
+func (c *clusterView) forwarderRow() []cell {
+	row := []cell{{text: "forwarder"}, {text: "-"}}
+	verdict, found := cell{verdictOK, green}, false
+	for _, a := range c.Hosts {
+		if a.View == nil {
+			row = append(row, unreachable)
+			continue
+		}
+		row = append(row, a.View.Forwarder.cell())
+		found = found || a.View.Forwarder != nil
+		if a.View.forwarderProblem() != nil {
+			verdict = cell{"FAILS", red}
+		}
+	}
+	if !found {
+		return nil
+	}
+	return append(row, verdict)
+}
+
+var unreachable = cell{"unreachable", yellow}
+
 func (a *answer) liveCell(v clusterVIP) cell {
 	if a.View == nil {
-		return cell{"unreachable", yellow}
+		return unreachable
 	}
 	state, ok := v.Live[a.Host]
 	switch {
@@ -267,10 +293,8 @@ func (c *clusterView) lines() []string {
 		if a.View.Error != "" {
 			lines = append(lines, fmt.Sprintf("%s: %s", a.Host, a.View.Error))
 		}
-		for _, d := range a.View.Keepalived {
-			for _, p := range d.Problems {
-				lines = append(lines, fmt.Sprintf("%s: %s", a.Host, p))
-			}
+		for _, p := range a.View.problems() {
+			lines = append(lines, fmt.Sprintf("%s: %s", a.Host, p))
 		}
 	}
 	return lines

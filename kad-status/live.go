@@ -15,13 +15,11 @@ import (
 // askLocal asks every keepalived of this host, side by side, for its state. It returns
 // those that answered, in the order in which they were found, and what went wrong with
 // the others.
-func askLocal(ctx context.Context, opt keepalived.FindOptions, timeout time.Duration) ([]*daemon, error) {
+func askLocal(ctx context.Context, opt keepalived.FindOptions) ([]*daemon, error) {
 	procs, err := keepalived.Find(opt)
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
 	daemons := make([]*daemon, len(procs))
 	errs := make([]error, len(procs))
 	var wg sync.WaitGroup

@@ -177,12 +177,24 @@ func lookSaved(f savedFiles) (view, error) {
 }
 
 func lookLocal(ctx context.Context, find keepalived.FindOptions, timeout time.Duration) (view, error) {
-	daemons, err := askLocal(ctx, find, timeout)
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	forwarder := make(chan *forwarderView, 1)
+	go func() {
+		ctx, cancel := context.WithTimeout(ctx, timeout/2) // a forwarder that hangs does not cost the table of its host
+		defer cancel()
+		forwarder <- askForwarder(ctx, "")
+	}()
+	daemons, err := askLocal(ctx, find)
 	host, _ := os.Hostname()
+	var h *hostView
 	if len(daemons) == 0 {
-		return unanswered(host, time.Now(), err), err
+		h = unanswered(host, time.Now(), err)
+	} else {
+		h = newHostView(host, time.Now(), daemons)
 	}
-	return newHostView(host, time.Now(), daemons), err
+	h.Forwarder = <-forwarder
+	return h, err
 }
 
 // talk prints what is wrong on stderr, a line each, under the table.

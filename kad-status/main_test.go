@@ -222,12 +222,18 @@ func fakeHosts(t *testing.T, scripts map[string]string) string {
 // sawView is what kad-status -o json prints for a capture, as a script.
 func sawView(t *testing.T, capture string) string {
 	t.Helper()
-	stdout, stderr, code := runTool(t, append(saved(t, "testdata/captures/"+capture), "-o", "json")...)
-	if code != 0 {
-		t.Fatal(stderr)
+	return jsonScript(t, capturedView(t, capture))
+}
+
+// jsonScript is a script that prints the view.
+func jsonScript(t *testing.T, h *hostView) string {
+	t.Helper()
+	var text bytes.Buffer
+	if err := h.write(&text, options{format: "json"}); err != nil {
+		t.Fatal(err)
 	}
 	file := filepath.Join(t.TempDir(), "view.json")
-	if err := os.WriteFile(file, []byte(stdout), 0o644); err != nil {
+	if err := os.WriteFile(file, text.Bytes(), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	return "cat " + file

@@ -28,6 +28,9 @@ var wideColumns = append(tableColumns[:len(tableColumns):len(tableColumns)], []c
 	{"LIVE", 9}, {"EFF", 6}, {"SINCE", 22}, {"MASTER ROUTER", 17},
 }...)
 
+// forwarderColumn is there where a forwarder is.
+var forwarderColumn = column{"FORWARDER", 12}
+
 // A cell is text with an optional colour, an SGR parameter such as "32".
 type cell struct {
 	text  string

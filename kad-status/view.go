@@ -24,6 +24,8 @@ type hostView struct {
 	Time       time.Time    `json:"time"`
 	Keepalived []daemonView `json:"keepalived"`
 
+	Forwarder *forwarderView `json:"forwarder,omitempty"` // nil where none runs
+
 	// Where no keepalived could be asked: why, and what is on the host all the same.
 	Error     string        `json:"error,omitempty"`
 	Addresses []vip.Address `json:"addresses,omitempty"`
@@ -57,11 +59,14 @@ func newHostView(host string, at time.Time, daemons []*daemon) *hostView {
 	return h
 }
 
-// problems lists the problems of all keepalived of the host.
+// problems lists the problems of all keepalived of the host, and of its forwarder.
 func (h *hostView) problems() []problem {
 	var all []problem
 	for _, d := range h.Keepalived {
 		all = append(all, d.Problems...)
+	}
+	if p := h.forwarderProblem(); p != nil {
+		all = append(all, *p)
 	}
 	return all
 }
@@ -77,6 +82,9 @@ func (h *hostView) lines() []string {
 			lines = append(lines, p.String())
 		}
 		lines = append(lines, d.Notes...)
+	}
+	if p := h.forwarderProblem(); p != nil {
+		lines = append(lines, p.String())
 	}
 	return lines
 }
@@ -96,9 +104,14 @@ func (h *hostView) write(w io.Writer, opt options) error {
 
 // writeTables prints a PIDs line and a table for each keepalived.
 func (h *hostView) writeTables(w io.Writer, opt options) error {
+	wide := opt.format == "wide"
 	columns := tableColumns
-	if opt.format == "wide" {
+	if wide {
 		columns = wideColumns
+	}
+	withForwarder := wide && h.Forwarder != nil
+	if withForwarder {
+		columns = append(columns[:len(columns):len(columns)], forwarderColumn)
 	}
 	for i, d := range h.Keepalived {
 		if i > 0 && !opt.noHeader {
@@ -109,7 +122,10 @@ func (h *hostView) writeTables(w io.Writer, opt options) error {
 		}
 		rows := make([][]cell, len(d.VIPs))
 		for i := range d.VIPs {
-			rows[i] = d.VIPs[i].cells(opt.format == "wide")
+			rows[i] = d.VIPs[i].cells(wide)
+			if withForwarder {
+				rows[i] = append(rows[i], h.Forwarder.cell())
+			}
 		}
 		if err := writeTable(w, columns, rows, opt); err != nil {
 			return err
