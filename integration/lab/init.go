@@ -17,7 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// initName is argv[0] of a host's pid 1, argv[1] is the host's name.
+// initName is argv[0] of a host's pid 1, argv[1] is the host's name, argv[2] how it sees the machine.
 const initName = "kad-lab-init"
 
 // bridgeName is the name of the host that is only a network namespace with the bridge.
@@ -31,13 +31,20 @@ const (
 	hostNamespaces   = unix.CLONE_NEWNET | unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC
 )
 
-func spawnBridge() (*Host, error)          { return spawn(bridgeName, bridgeNamespaces) }
-func spawnHost(name string) (*Host, error) { return spawn(name, hostNamespaces) }
+// How a host sees the machine's files.
+const (
+	readOnly = "read-only"
+	ownCopy  = "own copy" // it may change all of them, and the machine's stay
+)
+
+func spawnBridge() (*Host, error) { return spawn(bridgeName, bridgeNamespaces, "") }
+
+func spawnHost(name, view string) (*Host, error) { return spawn(name, hostNamespaces, view) }
 
 // spawn starts the process that holds the namespaces of a host and waits until they can be used.
-func spawn(name string, ns int) (*Host, error) {
+func spawn(name string, ns int, view string) (*Host, error) {
 	var stderr bytes.Buffer
-	cmd := &exec.Cmd{Path: "/proc/self/exe", Args: []string{initName, name}, Stderr: &stderr}
+	cmd := &exec.Cmd{Path: "/proc/self/exe", Args: []string{initName, name, view}, Stderr: &stderr}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: uintptr(ns), Setsid: true}
 	life, err := cmd.StdinPipe()
 	if err != nil {
@@ -63,9 +70,9 @@ func spawn(name string, ns int) (*Host, error) {
 
 // runInit is a host's pid 1: it makes the host's view of the machine, then reaps orphans until its
 // stdin ends.
-func runInit(name string) error {
+func runInit(name, view string) error {
 	if name != bridgeName {
-		if err := makeRoot(); err != nil {
+		if err := makeRoot(view); err != nil {
 			return fmt.Errorf("make the root directory: %w", err)
 		}
 		if err := unix.Sethostname([]byte(name)); err != nil {
@@ -104,28 +111,25 @@ var privateFiles = []string{"/etc/hosts", "/etc/shadow"}
 // newRoot is where a host's root is built. What is below /sys is not wanted in a host.
 const newRoot = "/sys"
 
-// makeRoot gives the process a root directory of its own, on a tmpfs. What is not private is mounted
-// there from the machine, read-only. The directories above private places are new ones too, and so belong to root,
-// as keepalived's script security demands, even in a user namespace, where those of the machine do not.
-func makeRoot() error {
+// makeRoot gives the process a root directory of its own, on a tmpfs.
+func makeRoot(view string) error {
 	if err := unix.Mount("none", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return err
 	}
 	if err := unix.Mount("tmpfs", newRoot, "tmpfs", 0, "mode=0755"); err != nil {
 		return fmt.Errorf("mount a tmpfs: %w", err)
 	}
-	if err := mirror("/"); err != nil {
+	root, fill := newRoot, mirrorMachine
+	if view == ownCopy {
+		root, fill = newRoot+"/root", overlayMachine
+	}
+	if err := fill(); err != nil {
 		return err
 	}
-	for _, dir := range privateDirs {
-		if err := os.MkdirAll(newRoot+dir, 0o755); err != nil {
-			return err
-		}
-	}
-	if err := unix.Mount("proc", newRoot+"/proc", "proc", 0, ""); err != nil {
+	if err := unix.Mount("proc", root+"/proc", "proc", 0, ""); err != nil {
 		return fmt.Errorf("mount /proc: %w", err)
 	}
-	if err := os.Chdir(newRoot); err != nil {
+	if err := os.Chdir(root); err != nil {
 		return err
 	}
 	if err := unix.PivotRoot(".", "."); err != nil {
@@ -135,6 +139,46 @@ func makeRoot() error {
 		return fmt.Errorf("unmount the old root: %w", err)
 	}
 	return os.Chdir("/")
+}
+
+// overlayMachine lays a tmpfs over the machine's files.
+func overlayMachine() error {
+	for _, dir := range []string{"/root", "/changes", "/work"} {
+		if err := os.Mkdir(newRoot+dir, 0o755); err != nil {
+			return err
+		}
+	}
+	root := newRoot + "/root"
+	if err := unix.Mount("overlay", root, "overlay", 0, "lowerdir=/,upperdir="+newRoot+"/changes,workdir="+newRoot+"/work"); err != nil {
+		return fmt.Errorf("mount an overlay: %w", err)
+	}
+	if err := unix.Mount("/dev", root+"/dev", "", unix.MS_BIND|unix.MS_REC, ""); err != nil {
+		return fmt.Errorf("mount /dev: %w", err)
+	}
+	for _, dir := range privateDirs {
+		if err := os.MkdirAll(root+dir, 0o755); err != nil {
+			return err
+		}
+		if err := unix.Mount("tmpfs", root+dir, "tmpfs", 0, "mode=0755"); err != nil {
+			return fmt.Errorf("mount a tmpfs: %w", err)
+		}
+	}
+	return nil
+}
+
+// mirrorMachine mounts what is not private from the machine, read-only. The directories above private places are new ones
+// too, and so belong to root, as keepalived's script security demands, even in a user namespace, where those of the machine do
+// not.
+func mirrorMachine() error {
+	if err := mirror("/"); err != nil {
+		return err
+	}
+	for _, dir := range privateDirs {
+		if err := os.MkdirAll(newRoot+dir, 0o755); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // mirror makes what is in dir appear in newRoot.
@@ -193,6 +237,6 @@ func bind(name string) error {
 	if err := unix.Mount(name, newRoot+name, "", unix.MS_BIND|unix.MS_REC, ""); err != nil {
 		return err
 	}
-	readOnly := unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY}
-	return unix.MountSetattr(unix.AT_FDCWD, newRoot+name, unix.AT_RECURSIVE, &readOnly)
+	attr := unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY}
+	return unix.MountSetattr(unix.AT_FDCWD, newRoot+name, unix.AT_RECURSIVE, &attr)
 }

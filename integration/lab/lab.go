@@ -33,7 +33,8 @@ type TB interface {
 
 // Options are the files that the hosts of a lab get.
 type Options struct {
-	Bin string // directory of programs to be copied to each host's /usr/local/bin; "" for none
+	Bin      string // directory of programs to be copied to each host's /usr/local/bin; "" for none
+	Writable bool   // hosts may change the machine's files, each for itself: to install packages
 }
 
 // Lab is a bridge and the hosts on it. Its methods end the test when they cannot do what they say.
@@ -95,7 +96,11 @@ func (l *Lab) AddHost(name, addr string) *Host {
 	if err != nil {
 		l.tb.Fatalf("lab: host %s: %v", name, err)
 	}
-	h, err := spawnHost(name)
+	view := readOnly
+	if l.opts.Writable {
+		view = ownCopy
+	}
+	h, err := spawnHost(name, view)
 	if err != nil {
 		l.tb.Fatalf("lab: host %s: %v", name, err)
 	}

@@ -28,7 +28,7 @@ func init() { runtime.LockOSThread() }
 // program again as root of a user namespace; where that is not possible, run finds [New] skipping.
 func Main(run func() int) int {
 	if os.Args[0] == initName {
-		if err := runInit(os.Args[1]); err != nil {
+		if err := runInit(os.Args[1], os.Args[2]); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}
