@@ -20,24 +20,29 @@ type Batch struct {
 
 	Received time.Time // when the first of the messages was; zero: it is not known
 
+	joined []*logmsg.Receipt // of the batches that were joined to it
+
 	shared bool // the memory is read by somebody else still: it is not used again
 }
 
 // Reset empties the batch and keeps its memory.
 func (b *Batch) Reset() {
 	b.Data, b.Ends, b.Wait, b.Receipt, b.Received = b.Data[:0], b.Ends[:0], false, nil, time.Time{}
+	b.joined = b.joined[:0]
 }
 
-// release lets go of the receipt, if that was not done before.
-func (b *Batch) release() {
-	b.Receipt.Release()
-	b.Receipt = nil
-}
+// release lets go of the receipts, if that was not done before.
+func (b *Batch) release() { b.settle((*logmsg.Receipt).Release) }
 
-// lose says that the messages of the receipt are lost.
-func (b *Batch) lose() {
-	b.Receipt.Lose()
-	b.Receipt = nil
+// lose says that the messages of the receipts are lost.
+func (b *Batch) lose() { b.settle((*logmsg.Receipt).Lose) }
+
+func (b *Batch) settle(end func(*logmsg.Receipt)) {
+	end(b.Receipt)
+	for _, r := range b.joined {
+		end(r)
+	}
+	b.Receipt, b.joined = nil, b.joined[:0]
 }
 
 // truncate leaves the first n messages.
@@ -67,6 +72,10 @@ func (b *Batch) Join(other *Batch) bool {
 		b.Ends = append(b.Ends, len(b.Data)+end)
 	}
 	b.Data = append(b.Data, other.Data...)
+	if other.Receipt != nil {
+		b.joined = append(b.joined, other.Receipt)
+	}
+	b.joined = append(b.joined, other.joined...)
 	Put(other)
 	return true
 }

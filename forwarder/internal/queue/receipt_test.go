@@ -86,3 +86,34 @@ func TestReceipt(t *testing.T) {
 		})
 	}
 }
+
+// A batch that is joined to another one keeps its receipt, and those that were joined to it theirs.
+func TestReceiptsOfJoinedBatches(t *testing.T) {
+	for _, end := range []struct {
+		does func(q Queue)
+		want string
+	}{
+		{func(q Queue) { q.Ack(len(q.Next(1))) }, "safe"},
+		{func(q Queue) { _ = q.Close() }, "lost"},
+	} {
+		q := New(100, 1<<20)
+		room, first := received(true, "1")
+		room.Data = append(make([]byte, 0, 1000), room.Data...)
+		q.Append(room)
+		states := []func() string{first}
+		for range 3 {
+			b, state := received(true, "2")
+			q.Append(b)
+			states = append(states, state)
+		}
+		if len(q.batches) != 1 {
+			t.Fatalf("%d batches, want them joined", len(q.batches))
+		}
+		end.does(q)
+		for i, state := range states {
+			if got := state(); got != end.want {
+				t.Errorf("receipt %d is %s, want %s", i, got, end.want)
+			}
+		}
+	}
+}
