@@ -178,7 +178,7 @@ packages: ## deb and rpm of this machine's architecture into dist/
 	@rm -rf dist/root
 	$(MAKE) install DESTDIR=dist/root PREFIX=/usr
 	export GOARCH=$$(go env GOARCH) VERSION=$(patsubst v%,%,$(VERSION))
-	[[ $$VERSION == [0-9]* ]] || VERSION=0.0.0+$$VERSION
+	[[ $$VERSION == [0-9]*.[0-9]* ]] || VERSION=0.0.0+$$VERSION # there is no tag
 	for package in kad kad-forwarder; do
 		for format in deb rpm; do
 			go run $(NFPM) package --config .ci/packages/$$package.yaml --packager $$format --target dist/
