@@ -7,7 +7,7 @@ NFPM        := github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.44.0
 # What the tests run, as Debian's package:program (or a file of it), and what only `make race` needs.
 DEPS := keepalived:keepalived syslog-ng-core:syslog-ng gobgpd:gobgpd iproute2:ip nftables:nft \
         openssh-client:ssh openssh-server:sshd procps:pgrep dbus:dbus-daemon systemd:systemd-analyze rpm:rpm \
-        prometheus:promtool
+        prometheus:promtool nats-server:nats-server
 # rsyslog cannot be installed beside syslog-ng: it is unpacked here, with a script that starts it.
 RSYSLOG := .deps/bin/rsyslogd
 RACE_DEPS := gcc:gcc libc6-dev:/usr/include/stdlib.h
@@ -56,7 +56,7 @@ deps: $(RSYSLOG) ## install the daemons and programs that tests and demo run, wh
 	"$${install[@]}" >/dev/null || { apt-get -qq update; "$${install[@]}" >/dev/null; }
 	if [[ -d /run/systemd/system ]]; then
 		echo "make deps: no service was started, but systemd starts them at the next boot; to prevent that:" \
-			"systemctl disable keepalived syslog-ng gobgpd ssh"
+			"systemctl disable keepalived syslog-ng gobgpd ssh nats-server"
 	fi
 
 $(RSYSLOG):

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -215,6 +216,9 @@ func (v *view) notes(d *stats.Destination) (notes []string) {
 			notes = append(notes, "last probe of "+s.Servers[0]+": "+s.ProbeError)
 		}
 	}
+	if d.Stream != nil {
+		notes = append(notes, v.stream(d.Stream)...)
+	}
 	if d.Error != "" && (d.State == stats.Failing || d.State == stats.Disconnected) {
 		notes = append(notes, "error: "+d.Error)
 	}
@@ -248,6 +252,28 @@ func (v *view) server(s *stats.Server) string {
 		text += ", " + plural(uint64(s.GoodProbes), "good probe", "good probes") + " of " + s.Servers[0]
 	}
 	return text
+}
+
+// stream tells who leads a stream, who follows, and what is on its way.
+func (v *view) stream(s *stats.Stream) []string {
+	where := "stream " + s.Name
+	if s.Server != "" {
+		where += " at " + s.Server
+	}
+	if s.Cluster != "" {
+		where += ", cluster " + s.Cluster + ", leader " + cmp.Or(s.Leader, "none")
+		for _, r := range s.Replicas {
+			where += ", " + r.Name
+			if !r.IsCurrent {
+				where += " behind"
+			}
+			if r.Lag > 0 {
+				where += " by " + v.count(r.Lag)
+			}
+		}
+	}
+	return []string{where, fmt.Sprintf("%s in flight for %.3fs, %s pending, %s in the stream",
+		v.count(s.InFlight), s.Lag, v.count(s.Pending), v.count(s.Messages))}
 }
 
 // reasons are the counts that are not zero: "12 queue_full, 3 expired".

@@ -24,7 +24,7 @@ var rooms = [][]string{
 	{"forwarder/internal/logpath", "forwarder/internal/queue"},
 	{"forwarder/internal/parser", "forwarder/internal/rewrite"},
 	{"forwarder/internal/filter"},
-	{"forwarder/internal/template"},
+	{"forwarder/internal/jetstream", "forwarder/internal/template"},
 	{"forwarder/internal/match"},
 	{"forwarder/internal/logmsg", "forwarder/internal/option", "forwarder/internal/relp", "forwarder/internal/stats"},
 	{"pkg/conf", "pkg/control", "pkg/keepalived", "pkg/syslog", "pkg/vip", "pkg/cli", "pkg/dbustest"},
@@ -36,6 +36,7 @@ var doors = map[string][]string{
 	"github.com/BurntSushi/toml":          {"pkg/conf", "forwarder/internal/config"},
 	"github.com/coreos/go-systemd":        {"kad-track", "kad-notify", "forwarder/internal/daemon"},
 	"github.com/godbus/dbus":              {"pkg/dbustest"},
+	"github.com/nats-io":                  {"forwarder/internal/jetstream"},
 	"github.com/osrg/gobgp":               {"kad-notify/internal/bgp"},
 	"github.com/pelletier/go-toml":        {"pkg/conf"},
 	"github.com/pires/go-proxyproto":      {"forwarder/internal/source"},
@@ -48,6 +49,7 @@ var doors = map[string][]string{
 
 // heavy has what costs each start of a binary, and the binaries that may pay; no tool has a test in it.
 var heavy = map[string][]string{
+	"github.com/nats-io":                  {"forwarder"},
 	"github.com/osrg/gobgp":               {"kad-notify"},
 	"github.com/prometheus/client_golang": {"forwarder"},
 	"google.golang.org/grpc":              {"kad-notify"},

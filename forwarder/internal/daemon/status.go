@@ -98,6 +98,10 @@ func describe(d *destination.Destination) stats.Destination {
 	if q.Disk != nil {
 		s.Disk = &stats.Disk{Used: q.Disk.Used, Capacity: q.Disk.Capacity, Lost: q.Disk.Lost}
 	}
+	if stream, ok := d.Stream(); ok {
+		s.Stream = describeStream(stream)
+		s.Resent["unacknowledged"] = stream.Resent
+	}
 	status, ok := d.Status()
 	if !ok {
 		s.State = stats.Working
@@ -118,4 +122,16 @@ func describe(d *destination.Destination) stats.Destination {
 		s.State = stats.Disconnected
 	}
 	return s
+}
+
+// describeStream describes the stream of a destination.
+func describeStream(s destination.StreamStatus) *stats.Stream {
+	to := &stats.Stream{
+		Name: s.Name, Server: s.Server, Cluster: s.Cluster, Leader: s.Leader, Messages: s.Messages,
+		InFlight: s.InFlight, Lag: s.Lag.Seconds(), Cut: s.Cut,
+	}
+	for _, r := range s.Replicas {
+		to.Replicas = append(to.Replicas, stats.Replica(r))
+	}
+	return to
 }

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -54,6 +55,7 @@ var Drivers = map[string]func(g *option.Globals) Driver{
 	"file":        newFile,
 	"pipe":        func(g *option.Globals) Driver { return &Pipe{Common: common(g)} },
 	"program":     func(g *option.Globals) Driver { return &Program{Common: common(g)} },
+	"nats":        newNATS,
 	"stdout":      func(g *option.Globals) Driver { return &Stdout{Common: common(g)} },
 }
 
@@ -133,7 +135,9 @@ type Destination struct {
 	queue  queue.Queue
 	logger *slog.Logger
 	reopen atomic.Bool
-	sender *sender // of connections; nil: the driver's Conn is used
+	// Of connections, and of a stream. Neither: the driver's Conn is used.
+	sender    *sender
+	publisher *publisher
 
 	*counters
 	*handover
@@ -153,6 +157,9 @@ func New(name string, driver Driver) *Destination {
 	d.handover = newHandover()
 	if c, ok := driver.(interface{ connections() *Network }); ok && c.connections() != nil {
 		d.sender = newSender(d, c.connections())
+	}
+	if n, ok := driver.(*NATS); ok {
+		d.publisher = &publisher{Destination: d, options: n}
 	}
 	return d
 }
@@ -248,6 +255,10 @@ func (d *Destination) Run(ctx context.Context, logger *slog.Logger) error {
 func (d *Destination) send(limit, ctx context.Context) error {
 	if d.sender != nil {
 		d.sender.run(ctx)
+		return nil
+	}
+	if d.publisher != nil {
+		d.publisher.run(ctx)
 		return nil
 	}
 	var conn Conn
@@ -432,6 +443,8 @@ func target(driver Driver) string {
 		return net.JoinHostPort(d.Address, strconv.Itoa(d.Port))
 	case *Unix:
 		return d.Path
+	case *NATS:
+		return strings.Join(d.Servers, ", ")
 	case *Pipe:
 		return d.Path
 	case *Program:

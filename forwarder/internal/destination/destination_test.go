@@ -205,7 +205,9 @@ func TestInitErrors(t *testing.T) {
 		{driver("network", func(n *Network) { n.Address, n.Transport = "a", "sctp" }), `transport: transport "sctp" is not known, want tcp, udp or tls`},
 		{driver("network", func(n *Network) { n.Address, n.Transport, n.Failover = "a", "udp", &Failover{} }), "failover: a udp destination cannot tell that a server failed: use tcp or tls"},
 		{driver("network", func(n *Network) { n.Address, n.TLS = "a", &TLS{} }), `tls: only for transport = "tls"`},
-		{driver("network", func(n *Network) { n.Address, n.Transport, n.TLS = "a", "tls", &TLS{MinVersion: "1.0"} }), `tls.min_version: version "1.0" is not known, want 1.2 or 1.3`},
+		{driver("network", func(n *Network) {
+			n.Address, n.Transport, n.TLS = "a", "tls", &TLS{ClientTLS: option.ClientTLS{MinVersion: "1.0"}}
+		}), `tls.min_version: version "1.0" is not known, want 1.2 or 1.3`},
 		{driver("network", func(n *Network) { n.Address, n.Failover = "a", &Failover{} }), "failover: servers is required: those that follow the primary one"},
 		{driver("network", func(n *Network) { n.Address, n.Failover = "a", &Failover{Failback: &Failback{}} }), "failover.failback: there is no server to come back from: servers is empty"},
 		{driver("network", func(n *Network) { n.Address, n.Failover = "a", &Failover{Servers: []string{"b", ""}} }), "failover.servers[1]: a server has no name"},

@@ -18,6 +18,7 @@ const (
 	tooLarge = "too_large" // for a datagram
 	refused  = "refused"   // a datagram, by the peer
 	badName  = "bad_file_name"
+	buried   = "dead_letter" // is in the dead letter file
 )
 
 // Drops are messages that will not be sent.
@@ -93,16 +94,21 @@ func (d *drops) addDriver(c Conn) (n int) {
 		return 0
 	}
 	for reason, count := range l.dropped() {
-		d.mu.Lock()
-		if d.byDriver == nil {
-			d.byDriver = map[string]uint64{}
-		}
-		d.byDriver[reason] += uint64(count)
-		d.mu.Unlock()
+		d.addReason(reason, count)
 		n += count
 	}
-	d.add(n)
 	return n
+}
+
+// addReason counts what a driver has dropped.
+func (d *drops) addReason(reason string, n int) {
+	d.mu.Lock()
+	if d.byDriver == nil {
+		d.byDriver = map[string]uint64{}
+	}
+	d.byDriver[reason] += uint64(n)
+	d.mu.Unlock()
+	d.add(n)
 }
 
 // Dropped are the messages that will not be sent, by reason.

@@ -479,7 +479,7 @@ func TestFailoverTLS(t *testing.T) {
 		})
 	}
 	f := startFeed(t, func(n *Network) {
-		n.Port, n.Transport, n.TLS = port, "tls", &TLS{CAFile: ca}
+		n.Port, n.Transport, n.TLS = port, "tls", &TLS{ClientTLS: option.ClientTLS{CAFile: ca}}
 		n.Failover.Servers = []string{"127.0.0.2", "127.0.0.3"}
 	})
 	f.add(5000)

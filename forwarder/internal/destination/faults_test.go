@@ -152,11 +152,10 @@ func TestFaultyPrimary(t *testing.T) {
 					n.Address = test.primary
 				}
 				n.Port, n.Transport, n.ConnectTimeout, n.DeadPeer = port, "tls", option.Duration(500*time.Millisecond), option.Duration(500*time.Millisecond)
-				n.TLS = &TLS{
-					CAFile:   writePEM(t, filepath.Join(dir, "ca"), "CERTIFICATE", ca.der),
+				n.TLS = &TLS{ClientTLS: option.ClientTLS{CAFile: writePEM(t, filepath.Join(dir, "ca"), "CERTIFICATE", ca.der),
 					CertFile: writePEM(t, filepath.Join(dir, "cert"), "CERTIFICATE", ca.issue(t, "127.0.0.8", now).Certificate[0]),
 					KeyFile:  writePEM(t, filepath.Join(dir, "key"), "PRIVATE KEY", keyDER),
-				}
+				}}
 			})
 			f.add(500)
 			waitFor(t, "connection to the second server", func() bool { st, _ := f.d.Status(); return st.Connected == "127.0.0.2" })

@@ -7,6 +7,42 @@ import (
 	"path/filepath"
 )
 
+// ClientTLS says whom to trust and who we are, where we connect to servers.
+type ClientTLS struct {
+	CAFile     string `toml:"ca_file"`
+	CADir      string `toml:"ca_dir"`
+	CertFile   string `toml:"cert_file"`
+	KeyFile    string `toml:"key_file"`
+	ServerName string `toml:"server_name"` // empty: the name of each server
+	PeerVerify string `toml:"peer_verify"` // required, none
+	MinVersion string `toml:"min_version"` // 1.2, 1.3
+}
+
+// Load reads the files. Its error is an *Error.
+func (t *ClientTLS) Load() (*tls.Config, error) {
+	version, err := TLSVersion(t.MinVersion)
+	if err != nil {
+		return nil, err
+	}
+	config := &tls.Config{MinVersion: version, ServerName: t.ServerName, DynamicRecordSizingDisabled: true}
+	switch t.PeerVerify {
+	case "", "required":
+	case "none":
+		config.InsecureSkipVerify = true
+	default:
+		return nil, Errorf("tls.peer_verify", "%q is not known, want required or none", t.PeerVerify)
+	}
+	if t.CertFile != "" || t.KeyFile != "" {
+		pair, err := tls.LoadX509KeyPair(t.CertFile, t.KeyFile)
+		if err != nil {
+			return nil, Errorf("tls.cert_file", "%w", err)
+		}
+		config.Certificates = []tls.Certificate{pair}
+	}
+	config.RootCAs, err = LoadCAs(t.CAFile, t.CADir)
+	return config, err
+}
+
 // TLSVersion reads tls.min_version; empty is 1.2.
 func TLSVersion(name string) (uint16, error) {
 	switch name {

@@ -69,6 +69,7 @@ type Destination struct {
 	State       State             `json:"state"`
 	Error       string            `json:"error,omitempty"` // the last one
 	Server      *Server           `json:"server,omitempty"`
+	Stream      *Stream           `json:"stream,omitempty"`
 	Routed      uint64            `json:"routed_messages"`  // by log paths
 	Sent        uint64            `json:"sent_messages"`    // acknowledged
 	Dropped     map[string]uint64 `json:"dropped_messages"` // by reason
@@ -91,6 +92,27 @@ type Disk struct {
 	Used     int64 `json:"used_bytes"`
 	Capacity int64 `json:"capacity_bytes"`
 	Lost     int   `json:"lost_messages"` // by damage
+}
+
+// A Stream is that of JetStream to which a destination publishes, or from which a source consumes.
+type Stream struct {
+	Name     string    `json:"name"`
+	Server   string    `json:"server,omitempty"`  // of the connection; empty: there is none
+	Cluster  string    `json:"cluster,omitempty"` // empty: it is a single server
+	Leader   string    `json:"leader,omitempty"`
+	Replicas []Replica `json:"replicas,omitempty"` // beside the leader
+	Messages uint64    `json:"messages"`           // that it has
+	InFlight uint64    `json:"in_flight_messages"` // published, or consumed, and not acknowledged
+	Pending  uint64    `json:"pending_messages"`   // to be consumed
+	Lag      float64   `json:"ack_lag_seconds"`    // since the oldest in flight was published, or consumed
+	Cut      uint64    `json:"cut_messages"`       // that were too large: truncated or split
+}
+
+// A Replica is a server that follows the leader.
+type Replica struct {
+	Name      string `json:"name"`
+	IsCurrent bool   `json:"current"`
+	Lag       uint64 `json:"lag_operations"`
 }
 
 // A State is what a destination does.

@@ -106,6 +106,18 @@ func (t *Template) append(dst []byte, m *logmsg.Message, c *Context) []byte {
 	return dst
 }
 
+// AppendParts is Append where edit changes what follows start: what each macro or function has appended.
+func (t *Template) AppendParts(dst []byte, m *logmsg.Message, c *Context, edit func(dst []byte, start int) []byte) []byte {
+	for _, p := range t.parts {
+		start := len(dst)
+		dst = p.append(dst, m, c)
+		if _, ok := p.(literal); !ok {
+			dst = edit(dst, start)
+		}
+	}
+	return dst
+}
+
 // String is the template as written.
 func (t *Template) String() string { return t.text }
 

@@ -1,0 +1,236 @@
+package destination
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"kad/forwarder/internal/jetstream"
+	"kad/forwarder/internal/queue"
+)
+
+// refreshInterval is how often the stream is looked at, for the status.
+const refreshInterval = 5 * time.Second
+
+// A publisher empties the queue of a destination into a stream. One goroutine publishes, as far as the window has room,
+// another one waits for the acknowledgements, in order, and publishes again what got none.
+type publisher struct {
+	*Destination
+	options *NATS
+	client  atomic.Pointer[jetstream.Client] // nil: never connected
+
+	published, settled, resent, cut atomic.Uint64
+	oldest                          atomic.Int64 // when the oldest in flight was published; nanoseconds since 1970
+
+	lost int // of messages whose batch is not acknowledged: in the dead letter file
+}
+
+// A flight is a message between publication and acknowledgement.
+type flight struct {
+	message []byte
+	ack     jetstream.Ack
+	at      time.Time
+	batch   *queue.Batch // whose last message it is, else nil
+}
+
+// run publishes until the queue is drained and all is acknowledged, or ctx ends.
+func (p *publisher) run(ctx context.Context) {
+	ctx, cancel := context.WithCancel(ctx)
+	connected := make(chan struct{})
+	// Half of the window waits here, the other half is what settle has taken.
+	flights := make(chan flight, p.options.Window/2)
+	var client, settled sync.WaitGroup
+	client.Go(func() { p.connect(ctx, connected) })
+	settled.Go(func() { p.settle(ctx, flights) })
+	for batches := p.queue.Next(maxWrite); len(batches) > 0; batches = p.queue.Next(maxWrite) {
+		select {
+		case <-connected:
+		case <-ctx.Done():
+		}
+		if ctx.Err() != nil || !p.publishBatches(ctx, batches, flights) {
+			break
+		}
+	}
+	close(flights)
+	settled.Wait()
+	cancel()
+	client.Wait()
+}
+
+// connect tries until it succeeds, then looks at the stream from time to time, until ctx ends.
+func (p *publisher) connect(ctx context.Context, connected chan<- struct{}) {
+	client, err := p.options.Options.Connect(ctx, p.Name, time.Duration(p.options.TimeReopen), p.logger)
+	for ; err != nil; client, err = p.options.Options.Connect(ctx, p.Name, time.Duration(p.options.TimeReopen), p.logger) {
+		if ctx.Err() != nil {
+			return
+		}
+		p.fails(err)
+		p.pause(ctx)
+	}
+	defer client.Close()
+	p.client.Store(client)
+	p.works()
+	close(connected)
+	for ctx.Err() == nil {
+		select {
+		case <-time.After(refreshInterval):
+			_ = client.Refresh(ctx) // what publications find counts
+		case <-ctx.Done():
+		}
+	}
+}
+
+func (p *publisher) pause(ctx context.Context) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(time.Duration(p.options.TimeReopen)):
+	}
+}
+
+// fails logs the first error, and each that differs.
+func (p *publisher) fails(err error) {
+	text := err.Error()
+	if before := p.failure.Swap(&text); before == nil || *before != text {
+		p.logger.Warn("destination failed, it is tried again", "error", err)
+	}
+}
+
+func (p *publisher) works() {
+	if p.failure.Swap(nil) != nil {
+		p.logger.Info("destination works again")
+	}
+}
+
+// publishBatches publishes the messages of batches. It does not when ctx ends.
+func (p *publisher) publishBatches(ctx context.Context, batches []*queue.Batch, flights chan<- flight) bool {
+	for _, b := range batches {
+		start := 0
+		for i, end := range b.Ends {
+			f := flight{message: b.Data[start:end:end]}
+			if start = end; i == len(b.Ends)-1 {
+				f.batch = b
+			}
+			p.publish(&f)
+			p.published.Add(1)
+			select {
+			case flights <- f:
+			case <-ctx.Done():
+				return false
+			}
+		}
+	}
+	return true
+}
+
+func (p *publisher) publish(f *flight) {
+	var cut bool
+	f.at = time.Now()
+	if f.ack, cut = p.client.Load().Publish(f.message, p.options.tooLarge); cut && p.cut.Add(1) == 1 {
+		p.logger.Warn("a message is larger than the stream takes", "bytes", len(f.message), "when_too_large", p.options.WhenTooLarge)
+	}
+}
+
+// settle acknowledges in the queue what the stream has acknowledged, until there are no more flights or ctx ends.
+func (p *publisher) settle(ctx context.Context, flights <-chan flight) {
+	var list []flight
+	for f := range flights {
+		list = append(list[:0], f)
+		for len(flights) > 0 && len(list) < cap(flights) {
+			list = append(list, <-flights)
+		}
+		p.oldest.Store(list[0].at.UnixNano())
+		if !p.confirm(ctx, list) {
+			return
+		}
+		p.oldest.Store(0)
+		p.settled.Add(uint64(len(list)))
+		for _, f := range list {
+			if f.batch != nil {
+				p.acknowledge([]*queue.Batch{f.batch}, p.lost)
+				p.lost = 0
+			}
+		}
+	}
+}
+
+// confirm waits until the stream has all messages of the list, publishing again what fails. It is not so when ctx ends.
+func (p *publisher) confirm(ctx context.Context, list []flight) bool {
+	for again := false; ; again = true {
+		failed, err := p.wait(ctx, list)
+		if ctx.Err() != nil {
+			return false
+		}
+		if len(failed) == 0 {
+			p.works()
+			return true
+		}
+		p.fails(p.client.Load().Explain(ctx, err))
+		if again && len(failed) == len(list) {
+			p.pause(ctx)
+		}
+		p.resent.Add(uint64(len(failed)))
+		for i := range failed {
+			p.publish(&failed[i])
+		}
+		list = failed
+	}
+}
+
+// wait returns the flights that failed, and why the first one did.
+func (p *publisher) wait(ctx context.Context, list []flight) (failed []flight, reason error) {
+	for _, f := range list {
+		err := f.ack.Wait(ctx)
+		if errors.Is(err, jetstream.ErrTooLarge) {
+			err = p.bury(f.message)
+		}
+		if err == nil {
+			continue
+		}
+		if failed = append(failed, f); reason == nil {
+			reason = err
+		}
+	}
+	return failed, reason
+}
+
+// bury puts a message where those lie that the stream never takes.
+func (p *publisher) bury(message []byte) error {
+	if p.options.DeadLetterFile == "" {
+		return jetstream.ErrTooLarge // even its head is: it waits for a larger limit
+	}
+	if err := p.options.bury(message); err != nil {
+		return err
+	}
+	p.lost++
+	p.drops.addReason(buried, 1)
+	return nil
+}
+
+// A StreamStatus is what a destination does with its stream.
+type StreamStatus struct {
+	Name string
+	jetstream.Status
+	InFlight uint64        // published without acknowledgement
+	Lag      time.Duration // since the oldest of them was published
+	Resent   uint64
+	Cut      uint64 // messages that were too large: truncated or split
+}
+
+// Stream tells what a destination does with its stream. Only one that publishes has one.
+func (d *Destination) Stream() (s StreamStatus, ok bool) {
+	p := d.publisher
+	if p == nil {
+		return s, false
+	}
+	s.Name, s.InFlight = p.options.Stream, p.published.Load()-p.settled.Load()
+	if at := p.oldest.Load(); at != 0 {
+		s.Lag = time.Since(time.Unix(0, at))
+	}
+	s.Resent, s.Cut = p.resent.Load(), p.cut.Load()
+	if c := p.client.Load(); c != nil {
+		s.Status = c.Status()
+	}
+	return s, true
+}
