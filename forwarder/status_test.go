@@ -1,17 +1,15 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"fmt"
 	"io"
-	"os"
 	"strings"
 	"testing"
 	"time"
 	"unicode/utf8"
 
 	"kad/forwarder/internal/stats"
+	"kad/pkg/cli/clitest"
 )
 
 // snapshots are those of a relay whose primary server has gone, ten seconds apart.
@@ -59,46 +57,14 @@ func TestStatusScreens(t *testing.T) {
 		"status -o wide":  newView(now, nil, true).String(),
 		"failover status": serverTable(now, now.Destinations[:1]),
 	} {
-		screen(t, "README.md", name, text)
+		clitest.Screen(t, "README.md", "forwarder "+name, text, *update)
 		for line := range strings.Lines(text) {
 			if n := utf8.RuneCountInString(strings.TrimSpace(line)); n > screenWidth && !strings.Contains(name, "wide") {
 				t.Errorf("%s: %d columns: %s", name, n, line)
 			}
 		}
 	}
-}
-
-// screen compares a text with the one that a page shows for a verb, or puts it there with -update.
-func screen(t *testing.T, page, verb, text string) {
-	t.Helper()
-	was, err := os.ReadFile(page)
-	if err != nil {
-		t.Fatal(err)
-	}
-	begin := fmt.Appendf(nil, "<!-- screen: written by go test -update -->\n\n    $ forwarder %s\n", verb)
-	_, rest, found := bytes.Cut(was, begin)
-	old, _, closed := bytes.Cut(rest, []byte("\n<!-- end of screen -->"))
-	if !found || !closed {
-		t.Fatalf("%s has no place for the screen of %q", page, verb)
-	}
-	var shown strings.Builder
-	for line := range strings.Lines(text) {
-		if line != "\n" {
-			line = "    " + line
-		}
-		shown.WriteString(line)
-	}
-	if shown.String() == string(old) {
-		return
-	}
-	if !*update {
-		t.Errorf("%s, %s: go test -update rewrites it, read the diff. Got:\n%s", page, verb, text)
-		return
-	}
-	is := bytes.Replace(was, append(begin, old...), append(begin, shown.String()...), 1)
-	if err := os.WriteFile(page, is, 0o644); err != nil {
-		t.Fatal(err)
-	}
+	clitest.Screen(t, "../README.md", "forwarder status", newView(now, nil, false).String(), *update)
 }
 
 func TestShort(t *testing.T) {
