@@ -20,6 +20,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"kad/pkg/testneed"
 )
 
 // TestMain lets the test binary be forwarder itself: the cases start it as a process of its own.
@@ -57,13 +59,7 @@ func ourselves(t *testing.T) program {
 
 // syslogNg is the installed syslog-ng; without one the test is skipped.
 func syslogNg(t *testing.T) program {
-	bin, err := exec.LookPath("syslog-ng")
-	if err != nil {
-		if os.Getenv("KAD_REQUIRE") == "1" {
-			t.Fatal(err)
-		}
-		t.Skip(err)
-	}
+	bin := testneed.Program(t, "syslog-ng")
 	return program{start: func(r *caseRun) []string {
 		return []string{bin, "-F", "--no-caps", "-f", r.path("syslog-ng.conf"), "-p", r.path("run.pid"), "-R", r.path("run.persist"), "-c", r.path("run.ctl")}
 	}}

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"kad/forwarder/internal/control"
+	"kad/pkg/testneed"
 )
 
 // steered is a forwarder with two servers that are there and a third that is not.
@@ -143,14 +144,10 @@ func TestLogLevel(t *testing.T) {
 
 // The socket is for a group that is named, and systemd and Prometheus are told how it is.
 func TestHealth(t *testing.T) {
-	if os.Getuid() != 0 {
-		t.Skip("only root may give a socket to any group")
-	}
+	testneed.Root(t, "to give a socket to any group")
 	dir, port := t.TempDir(), freePort(t)
 	group, err := user.LookupGroup("adm")
-	if err != nil {
-		t.Skip(err)
-	}
+	testneed.That(t, err == nil, "a group adm")
 	s := serve(t, fmt.Sprintf(`
 [options]
 control_socket = "%s/control.sock"

@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"kad/pkg/testneed"
 )
 
 // A service is forwarder as a process of its own.
@@ -379,10 +381,7 @@ destination = ["file"]
 
 // TestSocketActivation: a source takes the socket that is there already.
 func TestSocketActivation(t *testing.T) {
-	activate, err := exec.LookPath("systemd-socket-activate")
-	if err != nil {
-		t.Skip(err)
-	}
+	activate := testneed.Program(t, "systemd-socket-activate")
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)

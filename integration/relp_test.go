@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"kad/integration/rsyslog"
+	"kad/pkg/testneed"
 )
 
 // relpMessages is how many each test sends.
@@ -137,12 +138,7 @@ func (c *relpCase) toFile() string {
 // rsyslog runs with a configuration that says what of this needs no queue of its own.
 func (c *relpCase) rsyslog(port int, config string) *relay {
 	path, err := rsyslog.Path()
-	if err != nil {
-		if os.Getenv("KAD_REQUIRE") == "1" {
-			c.t.Fatal(err)
-		}
-		c.t.Skip(err)
-	}
+	testneed.That(c.t, err == nil, fmt.Sprint("rsyslog: ", err))
 	file := c.file("rsyslog.conf", "global(workDirectory=\""+c.dir+"\")\n"+config)
 	return startRelay(c.t, port, path, "-n", "-iNONE", "-f", file)
 }

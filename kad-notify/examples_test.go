@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"kad/pkg/keepalived"
+	"kad/pkg/testneed"
 )
 
 const examples = "../examples/kad-notify/"
@@ -57,9 +58,7 @@ func TestExampleKeepalived(t *testing.T) {
 }
 
 func TestExampleUnits(t *testing.T) {
-	if _, err := exec.LookPath("systemd-analyze"); err != nil {
-		t.Skip(err)
-	}
+	testneed.Program(t, "systemd-analyze")
 	dir := t.TempDir()
 	for _, name := range []string{"kad-notify-fifo.service", "kad-notify-sync.service", "kad-notify-sync.timer"} {
 		text, err := os.ReadFile(examples + name)

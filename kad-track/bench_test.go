@@ -9,13 +9,15 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"kad/pkg/testneed"
 )
 
 // build returns a directory with kad-track as it is released, and hello, a program that prints
 // one line.
 func build(t testing.TB) string {
 	t.Helper()
-	need(t, exec.Command("go", "version").Run() == nil, "go")
+	testneed.That(t, exec.Command("go", "version").Run() == nil, "go")
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, "hello.go"), "package main\n\nimport \"fmt\"\n\nfunc main() { fmt.Println(\"hello\") }\n")
 	for name, source := range map[string]string{"kad-track": ".", "hello": filepath.Join(dir, "hello.go")} {
@@ -57,7 +59,7 @@ func BenchmarkStart(b *testing.B) {
 	ours := []string{filepath.Join(dir, "kad-track"), "--syslog-ng=" + s.control}
 	theirs := map[string][]string{
 		"hello":         {filepath.Join(dir, "hello")},
-		"syslog-ng-ctl": {"/bin/sh", "-c", program(b, "syslog-ng-ctl") + " stats -c " + s.control},
+		"syslog-ng-ctl": {"/bin/sh", "-c", testneed.Program(b, "syslog-ng-ctl") + " stats -c " + s.control},
 	}
 	for name, argv := range theirs {
 		b.Run(name, func(b *testing.B) {

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"kad/pkg/keepalived"
+	"kad/pkg/testneed"
 )
 
 const examples = "../examples/kad-track/"
@@ -34,7 +35,7 @@ func TestExampleProfiles(t *testing.T) {
 // The examples in keepalived.conf have nothing that check complains of, but that the programs
 // and files they name are not installed here.
 func TestExampleKeepalived(t *testing.T) {
-	need(t, os.Geteuid() == 0, "root, who owns a script that keepalived trusts")
+	testneed.Root(t, "who owns a script that keepalived trusts")
 	for _, name := range []string{"keepalived-track-script.conf", "keepalived-track-file.conf"} {
 		dir := checkFixture(t)
 		text, err := os.ReadFile(examples + name)
@@ -54,7 +55,7 @@ func TestExampleKeepalived(t *testing.T) {
 		if err != nil || len(config.Instances) != 1 || len(config.Scripts)+len(config.Files) != 1 {
 			t.Errorf("%s: %+v, %v", name, config, err)
 		}
-		out, err := exec.Command(program(t, "keepalived"), "--config-test", "--use-file", file).CombinedOutput()
+		out, err := exec.Command(testneed.Program(t, "keepalived"), "--config-test", "--use-file", file).CombinedOutput()
 		for line := range strings.Lines(string(out)) {
 			if !strings.Contains(line, "loopback interface") && !strings.Contains(line, "Unknown interface") {
 				t.Errorf("%s: %v: %s", name, err, line)
@@ -74,10 +75,7 @@ func copyTo(t *testing.T, dir, file string) string {
 }
 
 func TestExampleUnit(t *testing.T) {
-	analyze, err := exec.LookPath("systemd-analyze")
-	if err != nil {
-		t.Skip(err)
-	}
+	analyze := testneed.Program(t, "systemd-analyze")
 	text, err := os.ReadFile(examples + "kad-track.service")
 	if err != nil {
 		t.Fatal(err)

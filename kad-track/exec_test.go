@@ -9,10 +9,12 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"kad/pkg/testneed"
 )
 
 func TestExec(t *testing.T) {
-	program(t, "sh")
+	testneed.Program(t, "sh")
 	tests := []struct{ name, command, why string }{
 		{"passes", "true", ""},
 		{"passes with output", "sh -c 'echo fine; yes | head -c 1000000'", ""},
@@ -34,7 +36,7 @@ func TestExec(t *testing.T) {
 // What a command has started dies with it: in the foreground, in the background, when it
 // ignores signals, and when it is stopped.
 func TestExecLeavesNothing(t *testing.T) {
-	program(t, "sh")
+	testneed.Program(t, "sh")
 	tests := []struct{ name, script, why string }{
 		{"hangs", "echo $$ >>PIDS; sleep 60", "killed: no answer within 200ms"},
 		{"ignores signals", "trap '' TERM INT HUP; echo $$ >>PIDS; sleep 60; sleep 60", "killed: no answer within 200ms"},

@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"testing"
 
+	"kad/pkg/testneed"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -23,10 +25,10 @@ func TestNotIfExists(t *testing.T) {
 }
 
 func TestDisk(t *testing.T) {
-	need(t, os.Geteuid() == 0, "root, to mount a small file system")
+	testneed.Root(t, "to mount a small file system")
 	dir := t.TempDir()
 	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=1m"); err != nil {
-		need(t, false, "a file system: "+err.Error())
+		testneed.That(t, false, "a file system: "+err.Error())
 	}
 	t.Cleanup(func() { unix.Unmount(dir, unix.MNT_DETACH) })
 	expect(t, "", "--disk", dir+"=1MiB")

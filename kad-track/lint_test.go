@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"kad/pkg/testneed"
 )
 
 // instance tracks one thing in a block of lines.
@@ -13,7 +15,7 @@ func instance(block string) string {
 }
 
 func TestCheckKeepalived(t *testing.T) {
-	need(t, os.Geteuid() == 0, "root, who owns a script that keepalived trusts")
+	testneed.Root(t, "who owns a script that keepalived trusts")
 	const global = "global_defs {\n script_user root\n enable_script_security\n}\n"
 	tests := []struct {
 		name string

@@ -69,30 +69,6 @@ func expect(t *testing.T, why string, args ...string) {
 	}
 }
 
-// need skips the test for a missing precondition, or fails it where KAD_REQUIRE=1.
-func need(t testing.TB, ok bool, what string) {
-	t.Helper()
-	switch {
-	case ok:
-	case os.Getenv("KAD_REQUIRE") == "1":
-		t.Fatalf("needs %s", what)
-	default:
-		t.Skipf("needs %s", what)
-	}
-}
-
-// program returns the path of an installed program.
-func program(t testing.TB, name string) string {
-	t.Helper()
-	for _, dir := range append(filepath.SplitList(os.Getenv("PATH")), "/usr/sbin", "/sbin") {
-		if path, err := exec.LookPath(filepath.Join(dir, name)); err == nil {
-			return path
-		}
-	}
-	need(t, false, name)
-	return ""
-}
-
 // start starts a program that ends with the test, and hands back what it has said by then.
 func start(t testing.TB, path string, args ...string) *exec.Cmd {
 	t.Helper()

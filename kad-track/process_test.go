@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"syscall"
 	"testing"
+
+	"kad/pkg/testneed"
 )
 
 func TestPIDFile(t *testing.T) {
@@ -40,7 +42,7 @@ func TestPIDFile(t *testing.T) {
 }
 
 func TestProcess(t *testing.T) {
-	sleep, err := os.ReadFile(program(t, "sleep"))
+	sleep, err := os.ReadFile(testneed.Program(t, "sleep"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"kad/pkg/testneed"
 )
 
 func TestProfile(t *testing.T) {
@@ -106,7 +108,7 @@ pid_file = "/run/pid"
 }
 
 func TestProfileInsecure(t *testing.T) {
-	need(t, os.Geteuid() == 0, "root, to whom a secure file belongs")
+	testneed.Root(t, "to whom a secure file belongs")
 	file := write(t, filepath.Join(t.TempDir(), "track.toml"), "[profile.p]\n")
 	if err := os.Chmod(file, 0o666); err != nil {
 		t.Fatal(err)

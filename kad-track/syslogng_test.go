@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"kad/pkg/testneed"
 )
 
 // realSyslogNG is a running syslog-ng.
@@ -44,7 +46,7 @@ log { source(s); destination(d); };
 func (s *realSyslogNG) run(t testing.TB) {
 	t.Helper()
 	os.Remove(s.control)
-	s.Cmd = start(t, program(t, "syslog-ng"), "-F", "--no-caps", "-f", filepath.Join(s.dir, "conf"),
+	s.Cmd = start(t, testneed.Program(t, "syslog-ng"), "-F", "--no-caps", "-f", filepath.Join(s.dir, "conf"),
 		"-p", s.pidFile, "-R", filepath.Join(s.dir, "persist"), "-c", s.control)
 	eventually(t, "syslog-ng is ready", func() bool {
 		conn, err := net.Dial("unix", s.control)

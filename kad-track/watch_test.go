@@ -21,6 +21,7 @@ import (
 
 	"kad/pkg/atomicfile"
 	"kad/pkg/dbustest"
+	"kad/pkg/testneed"
 )
 
 func TestHysteresis(t *testing.T) {
@@ -281,7 +282,7 @@ func TestWatchHungFromTheStart(t *testing.T) {
 
 func TestWatchUnit(t *testing.T) {
 	s := dbustest.StartSystemd(t)
-	sleep := start(t, program(t, "sleep"), "60")
+	sleep := start(t, testneed.Program(t, "sleep"), "60")
 	set := func(state string) {
 		s.SetUnit("syslog-ng.service", dbustest.Unit{State: state, MainPID: uint32(sleep.Process.Pid)})
 	}
@@ -359,7 +360,7 @@ func TestWatchForgetsTheDead(t *testing.T) {
 	pidFile := filepath.Join(t.TempDir(), "pid")
 	write(t, pidFile, "none\n")
 	cmd, file, _ := startWatch(t, "--pid-file", pidFile, "--interval", "1ms", "--rise", "1")
-	sleep := program(t, "sleep")
+	sleep := testneed.Program(t, "sleep")
 	before := 0
 	for i := range 50 {
 		daemon := exec.Command(sleep, "60")
@@ -391,10 +392,10 @@ func descriptors(t *testing.T, pid int) int {
 
 // The disk of the file is full: what fails must still be written, and the good news wait.
 func TestWatchFullDisk(t *testing.T) {
-	need(t, os.Geteuid() == 0, "root, to mount a small file system")
+	testneed.Root(t, "to mount a small file system")
 	dir := t.TempDir()
 	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=64k"); err != nil {
-		need(t, false, "a file system: "+err.Error())
+		testneed.That(t, false, "a file system: "+err.Error())
 	}
 	t.Cleanup(func() { unix.Unmount(dir, unix.MNT_DETACH) })
 	file, filler := filepath.Join(dir, "track"), filepath.Join(dir, "filler")
@@ -428,7 +429,7 @@ func TestWatchUsage(t *testing.T) {
 }
 
 func TestOnDeath(t *testing.T) {
-	sleep := program(t, "sleep")
+	sleep := testneed.Program(t, "sleep")
 	died := make(chan struct{})
 	report := func() { close(died) }
 	cmd := exec.Command(sleep, "60")
@@ -437,7 +438,7 @@ func TestOnDeath(t *testing.T) {
 	}
 	defer cmd.Wait()
 	if err := onDeath(t.Context(), cmd.Process.Pid, report); err != nil {
-		need(t, false, err.Error())
+		testneed.That(t, false, err.Error())
 	}
 	select {
 	case <-died:

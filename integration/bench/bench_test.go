@@ -2,11 +2,14 @@ package main
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"testing"
 	"time"
+
+	"kad/pkg/testneed"
 )
 
 func workloadNamed(t *testing.T, name string) workload {
@@ -90,19 +93,10 @@ func TestForwarder(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := os.Stat(forwarder); err != nil {
-		if os.Getenv("KAD_REQUIRE") != "" {
-			t.Fatal(err)
-		}
-		t.Skip(err, "; make build")
-	}
+	_, err = os.Stat(forwarder)
+	testneed.That(t, err == nil, "make build")
 	peers, err := peersOf([]string{forwarder})
-	if err != nil {
-		if os.Getenv("KAD_REQUIRE") != "" {
-			t.Fatal(err)
-		}
-		t.Skip(err)
-	}
+	testneed.That(t, err == nil, fmt.Sprint("the peers: ", err))
 	i := slices.IndexFunc(peers, func(p peer) bool { return p.name == "forwarder" })
 	tests := []workload{{name: "fanout", conns: 1, destinations: 10, fanout: true}, {name: "depth", conns: 1, destinations: 1, depth: 3, before: 2}}
 	for _, name := range []string{"W1", "W2", "W3", "W4", "W5", "W7"} {

@@ -28,7 +28,7 @@ var rooms = [][]string{
 	{"forwarder/internal/match"},
 	{"forwarder/internal/logmsg", "forwarder/internal/option", "forwarder/internal/relp", "forwarder/internal/stats"},
 	{"pkg/conf", "pkg/control", "pkg/keepalived", "pkg/syslog", "pkg/vip", "pkg/cli", "pkg/dbustest"},
-	{"pkg/atomicfile", "pkg/output", "pkg/spelling"},
+	{"pkg/atomicfile", "pkg/output", "pkg/spelling", "pkg/testneed"},
 }
 
 // doors has the rooms that may import a dependency. golang.org/x is as free as the standard library.

@@ -1,21 +1,19 @@
 package rsyslog
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"testing"
+
+	"kad/pkg/testneed"
 )
 
 // What was unpacked runs, and finds its modules.
 func TestPath(t *testing.T) {
 	path, err := Path()
-	if err != nil {
-		if os.Getenv("KAD_REQUIRE") != "" {
-			t.Fatal(err)
-		}
-		t.Skip(err)
-	}
+	testneed.That(t, err == nil, fmt.Sprint("rsyslog: ", err))
 	config := filepath.Join(t.TempDir(), "rsyslog.conf")
 	const text = "module(load=\"imrelp\")\nmodule(load=\"omrelp\")\ninput(type=\"imrelp\" port=\"2514\")\n*.* action(type=\"omrelp\" target=\"localhost\")\n"
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"kad/pkg/testneed"
 )
 
 // Config returns a dbus-daemon.conf(5) of a system bus at the unix socket of that path, on which
@@ -24,13 +26,7 @@ func Config(socket string) string {
 // where there is none, or fails it where KAD_REQUIRE=1.
 func Bus(t testing.TB) (address string) {
 	t.Helper()
-	path, err := exec.LookPath("dbus-daemon")
-	if err != nil && os.Getenv("KAD_REQUIRE") == "1" {
-		t.Fatal("needs dbus-daemon")
-	}
-	if err != nil {
-		t.Skip("needs dbus-daemon")
-	}
+	path := testneed.Program(t, "dbus-daemon")
 	dir := t.TempDir()
 	config := filepath.Join(dir, "bus.conf")
 	if err := os.WriteFile(config, []byte(Config(dir+"/bus")), 0o644); err != nil {

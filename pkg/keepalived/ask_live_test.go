@@ -16,6 +16,8 @@ import (
 	"testing"
 	"time"
 
+	"kad/pkg/testneed"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -30,10 +32,10 @@ type liveHost struct {
 
 func newLiveHost(t testing.TB, flags uintptr) *liveHost {
 	t.Helper()
-	need(t, os.Geteuid() == 0, "root, to make namespaces")
+	testneed.Root(t, "to make namespaces")
 	for _, tool := range []string{"keepalived", "ip", "mount", "nsenter"} {
 		_, err := exec.LookPath(tool)
-		need(t, err == nil, tool)
+		testneed.That(t, err == nil, tool)
 	}
 	cmd := exec.Command("sh", "-ec", `
 		mount --make-rprivate /

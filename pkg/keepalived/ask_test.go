@@ -19,6 +19,8 @@ import (
 	"testing"
 	"time"
 
+	"kad/pkg/testneed"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -363,7 +365,7 @@ func TestDump(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.part, func(t *testing.T) {
 			if tt.root && os.Geteuid() != 0 {
-				need(t, false, "root, to give a file away")
+				testneed.That(t, false, "root, to give a file away")
 			}
 			p := startFake(t, tt.part)
 			timeout := 600 * time.Millisecond
@@ -390,18 +392,6 @@ func TestDump(t *testing.T) {
 				t.Errorf("error %q, want %q", err, text)
 			}
 		})
-	}
-}
-
-// need skips the test for a missing precondition, or fails it where KAD_REQUIRE=1.
-func need(t testing.TB, ok bool, what string) {
-	t.Helper()
-	switch {
-	case ok:
-	case os.Getenv("KAD_REQUIRE") == "1":
-		t.Fatalf("needs %s", what)
-	default:
-		t.Skipf("needs %s", what)
 	}
 }
 

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"kad/pkg/testneed"
 )
 
 // scriptCase is a script in a directory, and what CheckScript says of it.
@@ -83,7 +85,7 @@ func scriptCases() []scriptCase {
 }
 
 func TestCheckScript(t *testing.T) {
-	need(t, os.Geteuid() == 0, "root, who owns a script that keepalived trusts")
+	testneed.Root(t, "who owns a script that keepalived trusts")
 	for _, tt := range scriptCases() {
 		t.Run(tt.name, func(t *testing.T) {
 			dir := t.TempDir()
@@ -114,9 +116,9 @@ func TestCheckScript(t *testing.T) {
 
 // keepalived is asked about the same scripts: what we say it drops, it drops.
 func TestCheckScriptAsKeepalived(t *testing.T) {
-	need(t, os.Geteuid() == 0, "root, who owns a script that keepalived trusts")
+	testneed.Root(t, "who owns a script that keepalived trusts")
 	path, err := exec.LookPath("/usr/sbin/keepalived")
-	need(t, err == nil, "keepalived")
+	testneed.That(t, err == nil, "keepalived")
 	for _, security := range []bool{true, false} {
 		for _, tt := range scriptCases() {
 			if tt.name == "not executable" { // dropped as well, but the configuration test is silent about it
@@ -182,7 +184,7 @@ func TestCheckScriptBuiltin(t *testing.T) {
 }
 
 func TestExecutableFor(t *testing.T) {
-	need(t, os.Geteuid() == 0, "root, to give files away")
+	testneed.Root(t, "to give files away")
 	script := scriptFile(t.TempDir(), "s", scriptText, 0o640)
 	if err := os.Chown(script, 10, 20); err != nil {
 		t.Fatal(err)
@@ -238,7 +240,7 @@ func TestCredential(t *testing.T) {
 }
 
 func TestSecure(t *testing.T) {
-	need(t, os.Geteuid() == 0, "root, to give files away")
+	testneed.Root(t, "to give files away")
 	dir := t.TempDir()
 	file := scriptFile(dir, "f", "", 0o644)
 	os.Symlink(file, dir+"/link")

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"kad/pkg/testneed"
 )
 
 // received is the time of receipt in all tests: 2026-11-22 10:00:00 UTC.
@@ -172,9 +174,7 @@ func TestNearestYear(t *testing.T) {
 // TestZones holds offsets against the standard library's, across changes of the clocks, and back again.
 func TestZones(t *testing.T) {
 	loc, err := time.LoadLocation("Europe/Berlin")
-	if err != nil {
-		t.Skip(err)
-	}
+	testneed.That(t, err == nil, "time zones")
 	p := Parser{Location: loc}
 	for _, month := range []time.Month{1, 7, 1, 3, 12, 10} {
 		for day := range 31 {

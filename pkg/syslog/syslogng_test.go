@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"kad/pkg/testneed"
 )
 
 // seeds are the forms that real senders have, and near misses of them.
@@ -310,13 +312,7 @@ func waitLines(t *testing.T, file string, n int) (lines []string) {
 
 // startSyslogNg runs syslog-ng with a UDP source and returns the file it writes and the port it listens on.
 func startSyslogNg(t *testing.T, source string) (out string, port int) {
-	bin, err := exec.LookPath("syslog-ng")
-	if err != nil {
-		if os.Getenv("KAD_REQUIRE") == "1" {
-			t.Fatal(err)
-		}
-		t.Skip(err)
-	}
+	bin := testneed.Program(t, "syslog-ng")
 	probe, err := net.ListenPacket("udp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -17,27 +17,17 @@ import (
 	"testing"
 	"time"
 
+	"kad/pkg/testneed"
+
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 )
 
-// need skips the test for a missing precondition, or fails it where KAD_REQUIRE=1.
-func need(t *testing.T, ok bool, what string) {
-	t.Helper()
-	switch {
-	case ok:
-	case os.Getenv("KAD_REQUIRE") == "1":
-		t.Fatalf("needs %s", what)
-	default:
-		t.Skipf("needs %s", what)
-	}
-}
-
 // newNamespace makes an empty network namespace; it ends with the test.
 func newNamespace(t *testing.T) (path string, h *netlink.Handle) {
 	t.Helper()
-	need(t, os.Geteuid() == 0, "root, to make network namespaces")
+	testneed.Root(t, "to make network namespaces")
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	own, err := netns.Get()
@@ -165,7 +155,7 @@ func TestListIsWhatIPShows(t *testing.T) {
 	ns, h := newNamespace(t)
 	for _, tool := range []string{"nsenter", "ip"} {
 		_, err := exec.LookPath(tool)
-		need(t, err == nil, tool)
+		testneed.That(t, err == nil, tool)
 	}
 	eth0 := addVeth(t, h)
 	for i := range 40 {

@@ -32,6 +32,7 @@ import (
 	"kad/forwarder/internal/option"
 	"kad/forwarder/internal/queue"
 	"kad/forwarder/internal/template"
+	"kad/pkg/testneed"
 )
 
 // The test binary is a sink too, one that can be killed: address, file, bytes read at once, pause, bytes until a reset.
@@ -374,9 +375,7 @@ func inNamespace(t *testing.T) (inside bool) {
 		command(t, "ip", "link", "set", "lo", "up")
 		return true
 	}
-	if os.Getuid() != 0 && os.Getenv("KAD_REQUIRE") == "" {
-		t.Skip("only root has network namespaces")
-	}
+	testneed.Root(t, "to make network namespaces")
 	cmd := exec.Command("/proc/self/exe", "-test.run", "^"+t.Name()+"$", "-test.v")
 	cmd.Env = append(os.Environ(), "KAD_NAMESPACE=1")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL}

@@ -7,6 +7,7 @@ import (
 	"kad/forwarder/internal/option"
 	"kad/forwarder/internal/template"
 	"kad/pkg/syslog"
+	"kad/pkg/testneed"
 )
 
 // TestDate has, but for the nearest year and where it says so, what syslog-ng 3.38 makes of the same texts.
@@ -89,9 +90,7 @@ func TestDate(t *testing.T) {
 
 func TestDateOptions(t *testing.T) {
 	berlin, err := time.LoadLocation("Europe/Berlin")
-	if err != nil {
-		t.Skip(err)
-	}
+	testneed.That(t, err == nil, "time zones")
 	d := &Date{Format: []string{"%F", "%F %T %Z", "%F %T"}, TimeStamp: "recvd", Value: "when", Zone: option.Zone{Location: berlin}}
 	if err := d.Init(); err != nil {
 		t.Fatal(err)

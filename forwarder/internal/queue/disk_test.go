@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"kad/forwarder/internal/option"
+	"kad/pkg/testneed"
 )
 
 func TestMain(m *testing.M) {
@@ -968,9 +969,7 @@ func TestReadFaults(t *testing.T) {
 
 // TestSmallDisk fills a disk that is really small, and makes it read-only, in a mount namespace of a process of its own.
 func TestSmallDisk(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("it mounts a small disk: root is needed")
-	}
+	testneed.Root(t, "to mount a small disk")
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)

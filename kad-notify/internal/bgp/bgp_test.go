@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"kad/kad-notify/internal/bgp"
+	"kad/pkg/testneed"
 )
 
 // withAS is the configuration of a gobgpd that speaks to nobody.
@@ -36,12 +37,7 @@ type gobgpd struct {
 // start starts gobgpd with its API at host, and waits until that answers.
 func start(t *testing.T, config, host string, args ...string) *gobgpd {
 	t.Helper()
-	if _, err := exec.LookPath("gobgpd"); err != nil {
-		if os.Getenv("KAD_REQUIRE") != "" {
-			t.Fatal(err)
-		}
-		t.Skip(err)
-	}
+	testneed.Program(t, "gobgpd")
 	g := &gobgpd{t: t, dir: t.TempDir()}
 	g.args = append([]string{"--api-hosts", host, "--pprof-disable", "--log-level", "error"}, args...)
 	if config != "" {

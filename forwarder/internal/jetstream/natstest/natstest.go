@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"kad/pkg/testneed"
+
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
@@ -28,12 +30,7 @@ type Server struct {
 // Start starts a server with more lines of configuration. It ends with the test, which is skipped without nats-server.
 func Start(t testing.TB, config string) *Server {
 	t.Helper()
-	if _, err := exec.LookPath("nats-server"); err != nil {
-		if os.Getenv("KAD_REQUIRE") == "1" {
-			t.Fatal("nats-server is not installed")
-		}
-		t.Skip("nats-server is not installed")
-	}
+	testneed.Program(t, "nats-server")
 	s := &Server{t: t, dir: t.TempDir(), config: config, port: -1}
 	t.Cleanup(s.Kill)
 	s.Restart()
