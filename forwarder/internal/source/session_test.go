@@ -75,6 +75,37 @@ func sendUntilTold(c net.Conn, more time.Duration) (lines int) {
 	}
 }
 
+// Clients that connect anew as soon as they are told that the source stops find nobody, and not somebody who has them send what he
+// does not read any more.
+func TestStopRefusesAnew(t *testing.T) {
+	d, addr := network(t, "network", func(n *Network) { n.MaxConnections = 1000 })
+	s := run(t, d, "$MSG")
+	const clients = 20
+	sent := make(chan int)
+	for range clients {
+		go func() {
+			lines := 0
+			for c, err := net.Dial("tcp", addr); err == nil; c, err = net.Dial("tcp", addr) {
+				if _, err := fmt.Fprintln(c, header+"one"); err == nil {
+					lines++
+				}
+				_, _ = c.Read(make([]byte, 1)) // its end is what counts
+				_ = c.Close()
+			}
+			sent <- lines
+		}()
+	}
+	s.wait(clients)
+	s.stop()
+	want := 0
+	for range clients {
+		want += <-sent
+	}
+	if got := s.wait(want); len(got) != want {
+		t.Errorf("got %d messages, want %d", len(got), want)
+	}
+}
+
 // A client that never closes and never stops holds a source up no longer than the limit.
 func TestStopDespiteClient(t *testing.T) {
 	d, addr := network(t, "network", func(n *Network) { n.leaveTimeout = 300 * time.Millisecond })

@@ -13,6 +13,8 @@ import (
 
 	"kad/pkg/syslog"
 	"kad/pkg/vip"
+
+	"golang.org/x/sys/unix"
 )
 
 // How much is read at once. A connection that always has more waiting gets up to the greater size, which makes for larger
@@ -87,16 +89,16 @@ type listener struct {
 	vip         *vip.Holding // connections end when this host loses it; nil: they do not
 }
 
-// lastAccept is how long connections that wait already are accepted when the source stops.
-const lastAccept = 10 * time.Millisecond
-
-// Run accepts until ctx ends. Connections that are open then are left as their session says.
+// Run accepts until ctx ends. Connections that are open then are left as their session says, when nobody can connect anew to us any
+// more: a client that we leave does so at once, and what it sends would be lost with the socket.
 func (l *listener) Run(ctx context.Context) error {
+	serving, leave := context.WithCancel(context.WithoutCancel(ctx))
 	var wg sync.WaitGroup
 	defer wg.Wait()
+	defer leave()
 	defer l.Listener.Close()
-	defer context.AfterFunc(ctx, func() { _ = l.open[0].(deadliner).SetDeadline(time.Now().Add(lastAccept)) })()
-	sessions := newSessions(ctx)
+	defer context.AfterFunc(ctx, func() { _ = l.setDeadline(time.Now()) })()
+	sessions := newSessions(serving)
 	if l.vip != nil {
 		defer l.vip.OnLoss(sessions.leave)()
 	}
@@ -104,7 +106,10 @@ func (l *listener) Run(ctx context.Context) error {
 		conn, err := l.Accept()
 		switch {
 		case err != nil && ctx.Err() != nil:
-			return nil
+			if !l.isAwaited() || l.setDeadline(time.Now().Add(lastAccept)) != nil {
+				return nil
+			}
+			continue
 		case err != nil:
 			l.tell(&l.onsets.accept, "connection is not accepted", "error", err)
 			time.Sleep(100 * time.Millisecond) // too many open files: it gets better by itself
@@ -117,14 +122,36 @@ func (l *listener) Run(ctx context.Context) error {
 			l.tell(&l.onsets.refused, "connections are refused, there are too many", "peer", conn.RemoteAddr().String(), "max_connections", l.limit)
 			continue
 		}
+		session := sessions.context()
 		wg.Go(func() {
 			defer l.connections.Add(-1)
-			l.serve(sessions.context(), conn)
+			l.serve(session, conn)
 		})
 	}
 }
 
-type deadliner interface{ SetDeadline(t time.Time) error }
+// lastAccept is how long accepting a connection may take that waits already when the source stops.
+const lastAccept = 10 * time.Millisecond
+
+func (l *listener) setDeadline(t time.Time) error {
+	return l.open[0].(interface{ SetDeadline(t time.Time) error }).SetDeadline(t)
+}
+
+// isAwaited tells whether a client waits to be accepted, by us: those of a socket that is handed over are the next source's.
+func (l *listener) isAwaited() (awaited bool) {
+	if l.handedOver.Load() {
+		return false
+	}
+	raw, err := l.open[0].SyscallConn()
+	if err != nil {
+		return false
+	}
+	_ = raw.Control(func(fd uintptr) {
+		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 0)
+		awaited = err == nil && n > 0
+	}) // of an open socket
+	return awaited
+}
 
 // handshakeTimeout is how long a client may take for its TLS handshake.
 const handshakeTimeout = 10 * time.Second
