@@ -89,10 +89,12 @@ func newChain(t *testing.T) *chain {
 	}
 	for i, name := range []string{"a", "b"} {
 		h := l.AddHost(name, fmt.Sprintf(network, 11+i))
-		c.add(name, h, func(change int) string { return relayText(name, "192.168.245.21", "192.168.245.22", 6000+i, change) })
+		c.add(name, h, func(change int) string {
+			return relayText(name, relp, tcp, "192.168.245.21", "192.168.245.22", 6000+i, change)
+		})
 	}
 	h := l.AddHost("front", fmt.Sprintf(network, 10))
-	c.add("front", h, func(change int) string { return relayText("front", relayA, relayB, 601, change) })
+	c.add("front", h, frontText)
 	h.AwaitListener("tcp", frontAddr+":601")
 	return c
 }
@@ -242,8 +244,8 @@ func (c *chain) run(steps []step, duration time.Duration) {
 }
 
 // judge holds the result against what is promised: nothing lost, the order kept, and duplicates for each reset as many as fit into
-// a receive buffer, which the kernel makes twice as large as it is told. A disturbance resets two connections at most: one to the
-// node, and one from it.
+// a receive buffer, which the kernel makes twice as large as it is told; by RELP it is less. A disturbance resets two connections at
+// most: one to the node, and one from it.
 func (c *chain) judge(r report, disturbances int) {
 	const perDisturbance = 2 * 2 * receiveBuffer / size
 	if r.Lost != 0 || r.Unsent != 0 || r.Received == 0 {

@@ -2,8 +2,8 @@ package chaos
 
 import "fmt"
 
-// The hosts and what runs on them: the client sends to a front relay, which sends on to one of two others with failover and
-// failback, each of which sends on to one of two stores, which write files where the client can read them.
+// The hosts and what runs on them: the client sends to a front relay, which sends on by RELP to one of two others with failover
+// and failback, each of which sends on by TCP to one of two stores, which write files where the client can read them.
 const (
 	network   = "192.168.245.%d/24"
 	frontAddr = "192.168.245.10"
@@ -28,20 +28,31 @@ dir = "/tmp/queue-%[2]s"
 reliable = true
 `
 
+// The drivers of sources and destinations: by RELP the window is as large as what a rate makes in half a second.
+const (
+	tcp      = `"network"`
+	relp     = `"relp"`
+	sendRELP = relp + "\nwindow = 1000"
+)
+
 // sourceText is a source. Change makes it, as the destinations below, another one to a reload.
-func sourceText(name string, port, change int) string {
+func sourceText(name, driver string, port, change int) string {
 	return fmt.Sprintf(`[source.%s]
-driver = "network"
+driver = %s
 port = %d
 max_connections = %d
 so_rcvbuf = %d
-`, name, port, 100+change, receiveBuffer)
+`, name, driver, port, 100+change, receiveBuffer)
 }
 
-// relayText is a relay that sends from one port to the first of two servers. Its times are short.
-func relayText(name, first, second string, port, change int) string {
-	return fmt.Sprintf(options, name) + sourceText("s", 601, change) + fmt.Sprintf(`[destination.d]
-driver = "network"
+func frontText(change int) string {
+	return relayText("front", tcp, sendRELP, relayA, relayB, 601, change)
+}
+
+// relayText is a relay that sends to a port of the first of two servers. Its times are short.
+func relayText(name, from, to, first, second string, port, change int) string {
+	return fmt.Sprintf(options, name) + sourceText("s", from, 601, change) + fmt.Sprintf(`[destination.d]
+driver = %s
 address = "%s"
 port = %d
 connect_timeout = "%ds"
@@ -52,7 +63,7 @@ servers = ["%s"]
 [destination.d.failover.failback]
 tcp_probe_interval = "300ms"
 successful_probes_required = 2
-`, first, port, 1+change, second) + fmt.Sprintf(buffer, "d", name) + `[log.l]
+`, to, first, port, 1+change, second) + fmt.Sprintf(buffer, "d", name) + `[log.l]
 source = ["s"]
 destination = ["d"]
 flags = ["flow_control"]
@@ -63,7 +74,7 @@ flags = ["flow_control"]
 func storeText(name, ip string, change int) string {
 	text := fmt.Sprintf(options, name)
 	for i, relay := range []string{"a", "b"} {
-		text += sourceText(relay, 6000+i, change) + fmt.Sprintf("ip = %q\n", ip) + fmt.Sprintf(`[destination.%[1]s]
+		text += sourceText(relay, tcp, 6000+i, change) + fmt.Sprintf("ip = %q\n", ip) + fmt.Sprintf(`[destination.%[1]s]
 driver = "file"
 path = "%[2]s"
 log_fifo_size = %[3]d

@@ -38,9 +38,10 @@ var dangers = map[string][]string{
 	"s2":    {"kill", "hang and kill", "restart", "hang", "reload", "change"},
 }
 
-// tiers are the ways of the messages. What a kernel has acknowledged and its process has not read is, over TCP, elsewhere only in
-// the memory of who sent it: so two nodes that follow one another do not die together, nor within respite.
-var tiers = map[string]int{"front": 0, "a": 1, "b": 1, "s1": 2, "s2": 2}
+// tiers are those who send by TCP, and those whom they send to. What a kernel has acknowledged and its process has not read is then
+// elsewhere only in the memory of who sent it: so nodes of both do not die together, nor within respite. The front relay, in tier 0,
+// sends by RELP: it may stop at any time.
+var tiers = map[string]int{"a": 1, "b": 1, "s1": 2, "s2": 2}
 
 // respite is how long it takes until what is sent again has arrived: stall_timeout, and a little.
 const respite = 4 * time.Second
@@ -58,12 +59,12 @@ func plan(seed uint64, duration time.Duration) (steps []step) {
 	random := rand.New(rand.NewPCG(seed, 0))
 	nodes := []string{"front", "a", "b", "s1", "s2"}
 	well := map[string]time.Duration{} // from when a node is
-	deadly := [3]time.Duration{}       // until when one of a tier dies or has
+	deadly := map[int]time.Duration{}  // until when one of a tier dies or has
 	for at := time.Second; at < duration-longest/2; at += 200*time.Millisecond + upTo(random, time.Second) {
 		node := nodes[random.IntN(len(nodes))]
 		tier := tiers[node]
 		harm := dangers[node][random.IntN(len(dangers[node]))]
-		isNear := isDeadly(harm) && (tier > 0 && at < deadly[tier-1]+respite || tier < 2 && at < deadly[tier+1]+respite)
+		isNear := isDeadly(harm) && at < deadly[3-tier]+respite
 		if at < well[node] || isNear {
 			continue
 		}
