@@ -254,7 +254,7 @@ flags = ["flow_control"]
 }
 
 // TestReloadChangedSource changes a source again and again while a client sends that connects anew when its connection ends:
-// each message arrives once.
+// each message arrives once, in the order in which it was sent.
 func TestReloadChangedSource(t *testing.T) {
 	server, port := collect(t), freePort(t)
 	config := func(tag string) string {
@@ -278,7 +278,7 @@ flags = ["flow_control"]
 	s := serve(t, config("0"))
 	stop, sent := make(chan struct{}), make(chan []string)
 	go func() { sent <- sendAnew(t, fmt.Sprintf("127.0.0.1:%d", port), stop) }()
-	for i := range 5 {
+	for i := range 10 {
 		s.write(config(fmt.Sprint(i + 1)))
 		s.signal(syscall.SIGHUP, "configuration is loaded")
 		time.Sleep(20 * time.Millisecond) // for the client to send something
@@ -289,7 +289,11 @@ flags = ["flow_control"]
 	happens(func() bool { return len(server.lines) >= len(want) }) // what is missing is told below
 	got := map[string]int{}
 	for len(server.lines) > 0 {
-		got[<-server.lines]++
+		line := <-server.lines
+		if i := len(got); i < len(want) && line != want[i] {
+			t.Errorf("got %s, want %s", line, want[i])
+		}
+		got[line]++
 	}
 	compareCounts(t, "server", got, want)
 }

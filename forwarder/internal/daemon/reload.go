@@ -123,6 +123,9 @@ func (d *Daemon) buildSources(next *candidate, sockets *source.Sockets) (err err
 			}
 			in := source.NewInput(s.Name, driver, next.program, next.program.Entry(s.Name, i), d.logger)
 			in.Sockets, in.Tap = sockets, &d.tapped
+			if before := d.sources[name]; before != nil {
+				in.Before = before.ended
+			}
 			runner, openErr := driver.Open(in)
 			if openErr != nil {
 				err = errors.Join(err, fmt.Errorf("source %s: %w", s.Name, openErr))

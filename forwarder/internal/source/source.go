@@ -126,6 +126,7 @@ type Input struct {
 	Logger  *slog.Logger
 	Sockets *Sockets // that may be taken over; nil: none
 	Tap     *logpath.Tap
+	Before  <-chan struct{} // closed when the source has ended that had the sockets; nil: there is none
 
 	driver     Driver
 	options    *Common

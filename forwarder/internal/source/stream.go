@@ -98,6 +98,7 @@ func (l *listener) Run(ctx context.Context) error {
 	defer leave()
 	defer l.Listener.Close()
 	defer context.AfterFunc(ctx, func() { _ = l.setDeadline(time.Now()) })()
+	l.awaitBefore()
 	sessions := newSessions(serving)
 	if l.vip != nil {
 		defer l.vip.OnLoss(sessions.leave)()
@@ -127,6 +128,20 @@ func (l *listener) Run(ctx context.Context) error {
 			defer l.connections.Add(-1)
 			l.serve(session, conn)
 		})
+	}
+}
+
+// orderTimeout is how long those who connect to a source that takes the place of another one wait for that one to end.
+const orderTimeout = time.Second
+
+// awaitBefore lets the source before read all that its clients have sent, before what they send over a new connection.
+func (l *listener) awaitBefore() {
+	if l.Before == nil {
+		return
+	}
+	select {
+	case <-l.Before:
+	case <-time.After(orderTimeout):
 	}
 }
 
