@@ -54,8 +54,8 @@ func (s *realSyslogNG) run(t testing.TB) {
 			return false
 		}
 		conn.Close()
-		_, err = os.Stat(s.pidFile)
-		return err == nil
+		pid, err := os.ReadFile(s.pidFile)
+		return err == nil && len(pid) > 0
 	})
 }
 

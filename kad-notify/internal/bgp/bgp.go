@@ -304,7 +304,7 @@ func (c *Client) retry(ctx context.Context, f func() error) error {
 		if err == nil {
 			return nil
 		}
-		if last == nil || ctx.Err() == nil {
+		if last == nil || status.Code(err) != codes.DeadlineExceeded && ctx.Err() == nil {
 			last = err // at the end of ctx the answer before it says more
 		}
 		if !passing(err) {
