@@ -156,7 +156,7 @@ func (v *view) withRates(t *table) *table {
 func (v *view) sources() *table {
 	t := &table{heads: []string{"SOURCE", "DRIVER", " RECEIVED", rateHead, " CONNECTIONS", "BLOCKED BY"}}
 	for _, s := range v.Sources {
-		t.add(v.troubles(&s), v.clip(s.Name, 18), s.Driver, v.count(s.Received), v.rate("source "+s.Name+strconv.Itoa(s.Index), s.Received),
+		t.add(append(v.stream(s.Stream), v.troubles(&s)...), v.clip(s.Name, 18), s.Driver, v.count(s.Received), v.rate("source "+s.Name+strconv.Itoa(s.Index), s.Received),
 			strconv.Itoa(s.Connections), v.clip(strings.Join(s.BlockedBy, ", "), 17))
 	}
 	return v.withRates(t)
@@ -216,9 +216,7 @@ func (v *view) notes(d *stats.Destination) (notes []string) {
 			notes = append(notes, "last probe of "+s.Servers[0]+": "+s.ProbeError)
 		}
 	}
-	if d.Stream != nil {
-		notes = append(notes, v.stream(d.Stream)...)
-	}
+	notes = append(notes, v.stream(d.Stream)...)
 	if d.Error != "" && (d.State == stats.Failing || d.State == stats.Disconnected) {
 		notes = append(notes, "error: "+d.Error)
 	}
@@ -255,7 +253,10 @@ func (v *view) server(s *stats.Server) string {
 }
 
 // stream tells who leads a stream, who follows, and what is on its way.
-func (v *view) stream(s *stats.Stream) []string {
+func (v *view) stream(s *stats.Stream) (notes []string) {
+	if s == nil {
+		return nil
+	}
 	where := "stream " + s.Name
 	if s.Server != "" {
 		where += " at " + s.Server
@@ -272,8 +273,12 @@ func (v *view) stream(s *stats.Stream) []string {
 			}
 		}
 	}
-	return []string{where, fmt.Sprintf("%s in flight for %.3fs, %s pending, %s in the stream",
-		v.count(s.InFlight), s.Lag, v.count(s.Pending), v.count(s.Messages))}
+	notes = append(notes, where, fmt.Sprintf("%s in flight, ack lag %.3fs, %s pending, %s in the stream",
+		v.count(s.InFlight), s.Lag, v.count(s.Pending), v.count(s.Messages)))
+	if s.Error != "" {
+		notes = append(notes, "error: "+s.Error)
+	}
+	return notes
 }
 
 // reasons are the counts that are not zero: "12 queue_full, 3 expired".

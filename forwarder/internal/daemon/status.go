@@ -8,7 +8,9 @@ import (
 
 	"kad/forwarder/internal/config"
 	"kad/forwarder/internal/destination"
+	"kad/forwarder/internal/jetstream"
 	"kad/forwarder/internal/logpath"
+	"kad/forwarder/internal/source"
 	"kad/forwarder/internal/stats"
 	"kad/pkg/vip"
 )
@@ -63,13 +65,19 @@ func (d *Daemon) describeCertificates(s *stats.Snapshot) {
 }
 
 // describeSource describes a driver of a source, and notes in destinations whether it waits for them.
-func (d *Daemon) describeSource(source *config.Source, index int, destinations []stats.Destination) stats.Source {
-	in := d.sources[config.SourceText(source.Name, index)].input
+func (d *Daemon) describeSource(from *config.Source, index int, destinations []stats.Destination) stats.Source {
+	reading := d.sources[config.SourceText(from.Name, index)]
+	in := reading.input
 	c := in.Counts()
 	s := stats.Source{
-		Name: source.Name, Index: index, Driver: in.Driver().Settings().Driver,
+		Name: from.Name, Index: index, Driver: in.Driver().Settings().Driver,
 		Received: c.Received, Truncated: c.Truncated, ParseErrors: c.ParseErrors, FrameErrors: c.FrameErrors, TLSErrors: c.TLSErrors,
 		Refused: c.Refused, KernelDrops: c.KernelDrops, Connections: c.Connections, BlockedBy: []string{},
+	}
+	if streamer, ok := reading.runner.(source.Streamer); ok {
+		stream := streamer.Stream()
+		s.Stream = describeStream(stream.Name, stream.Status)
+		s.Stream.InFlight, s.Stream.Pending, s.Stream.Error = uint64(stream.InFlight), stream.Pending, stream.Error
 	}
 	for sink := range in.Waits() {
 		if dest, ok := sink.(*destination.Destination); ok && dest.Queue().Waiters > 0 {
@@ -99,7 +107,8 @@ func describe(d *destination.Destination) stats.Destination {
 		s.Disk = &stats.Disk{Used: q.Disk.Used, Capacity: q.Disk.Capacity, Lost: q.Disk.Lost}
 	}
 	if stream, ok := d.Stream(); ok {
-		s.Stream = describeStream(stream)
+		s.Stream = describeStream(stream.Name, stream.Status)
+		s.Stream.InFlight, s.Stream.Lag, s.Stream.Cut = stream.InFlight, stream.Lag.Seconds(), stream.Cut
 		s.Resent["unacknowledged"] = stream.Resent
 	}
 	status, ok := d.Status()
@@ -124,12 +133,9 @@ func describe(d *destination.Destination) stats.Destination {
 	return s
 }
 
-// describeStream describes the stream of a destination.
-func describeStream(s destination.StreamStatus) *stats.Stream {
-	to := &stats.Stream{
-		Name: s.Name, Server: s.Server, Cluster: s.Cluster, Leader: s.Leader, Messages: s.Messages,
-		InFlight: s.InFlight, Lag: s.Lag.Seconds(), Cut: s.Cut,
-	}
+// describeStream describes a stream.
+func describeStream(name string, s jetstream.Status) *stats.Stream {
+	to := &stats.Stream{Name: name, Server: s.Server, Cluster: s.Cluster, Leader: s.Leader, Messages: s.Messages}
 	for _, r := range s.Replicas {
 		to.Replicas = append(to.Replicas, stats.Replica(r))
 	}

@@ -143,7 +143,9 @@ type Client struct {
 	conn    *nats.Conn
 	js      jetstream.JetStream
 	stream  atomic.Pointer[jetstream.StreamInfo]
-	refused atomic.Pointer[string] // what the server said last that it does not let us do
+	// consumer is as it was when we looked at it last; nil: we do not consume.
+	consumer atomic.Pointer[jetstream.ConsumerInfo]
+	refused  atomic.Pointer[string] // what the server said last that it does not let us do
 }
 
 // Connect connects to one of the servers and looks at the stream. wait is between attempts, later on.
@@ -228,8 +230,11 @@ func (c *Client) Refresh(ctx context.Context) error {
 	return nil
 }
 
-// Close ends the connection.
-func (c *Client) Close() { c.conn.Close() }
+// Close ends the connection, when what was said has left.
+func (c *Client) Close() {
+	_ = c.conn.FlushTimeout(requestTimeout) // acknowledgements that get lost are given again
+	c.conn.Close()
+}
 
 // A Status is what is known of a stream since it was looked at last.
 type Status struct {

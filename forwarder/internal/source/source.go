@@ -43,6 +43,7 @@ var Drivers = map[string]func(g *option.Globals) Driver{
 	"network":     newNetwork,
 	"syslog":      newSyslog,
 	"relp":        newRELP,
+	"nats":        newNATS,
 	"unix_stream": func(g *option.Globals) Driver { return newUnix(g, true) },
 	"unix_dgram":  func(g *option.Globals) Driver { return newUnix(g, false) },
 	"file":        newFile,

@@ -42,6 +42,7 @@ type Source struct {
 	KernelDrops uint64   `json:"kernel_dropped_datagrams"` // that came to a full socket
 	Connections int      `json:"connections"`              // that are open
 	BlockedBy   []string `json:"blocked_by"`               // destinations that have no room, with flow-control
+	Stream      *Stream  `json:"stream,omitempty"`
 }
 
 // A Certificate is one of ours.
@@ -104,8 +105,9 @@ type Stream struct {
 	Messages uint64    `json:"messages"`           // that it has
 	InFlight uint64    `json:"in_flight_messages"` // published, or consumed, and not acknowledged
 	Pending  uint64    `json:"pending_messages"`   // to be consumed
-	Lag      float64   `json:"ack_lag_seconds"`    // since the oldest in flight was published, or consumed
+	Lag      float64   `json:"ack_lag_seconds"`    // since the oldest in flight was published
 	Cut      uint64    `json:"cut_messages"`       // that were too large: truncated or split
+	Error    string    `json:"error,omitempty"`    // why a source consumes nothing
 }
 
 // A Replica is a server that follows the leader.

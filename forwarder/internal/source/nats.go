@@ -1,0 +1,268 @@
+package source
+
+import (
+	"context"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"kad/forwarder/internal/jetstream"
+	"kad/forwarder/internal/logmsg"
+	"kad/forwarder/internal/option"
+)
+
+// NATS consumes a stream of JetStream by a durable consumer. A message is acknowledged when it is safe, see logmsg.Receipt.
+type NATS struct {
+	Common
+	jetstream.Options
+	jetstream.ConsumerOptions
+	timeReopen time.Duration
+}
+
+// How many messages may wait for our acknowledgement, and how many are handed over at once.
+const natsWindow, maxNATSWindow, natsRead = 1024, 1 << 15, 256
+
+func newNATS(g *option.Globals) Driver {
+	n := &NATS{Common: common(g), Options: jetstream.Defaults(), timeReopen: time.Duration(g.TimeReopen)}
+	n.Window, n.AckWait = natsWindow, option.Duration(30*time.Second)
+	n.KeepHostname, n.parser.RFC5424 = true, true // nobody else knows the sender
+	return n
+}
+
+// Init checks the options.
+func (n *NATS) Init() error {
+	switch {
+	case n.Consumer == "" || strings.ContainsAny(n.Consumer, " .*>/\\\t\r\n"):
+		return option.Errorf("consumer", "the name of a durable consumer is required, without blanks and any of . * > / \\")
+	case n.Window < 1 || n.Window > maxNATSWindow:
+		return option.Errorf("window", "%d is not from 1 to %d", n.Window, maxNATSWindow)
+	case n.AckWait < option.Duration(time.Second):
+		return option.Errorf("ack_wait", "%v is below the minimum 1s", time.Duration(n.AckWait))
+	}
+	if err := n.Options.Init(); err != nil {
+		return err
+	}
+	return n.Common.Init()
+}
+
+// Open makes ready; the servers need not be there yet.
+func (n *NATS) Open(in *Input) (Runner, error) {
+	return &consumer{
+		Input: in, options: n, deliveries: make(chan jetstream.Delivery, n.Window),
+		room: make(chan struct{}, n.Window), safe: make(chan *consumed, n.Window), past: &past{},
+	}, nil
+}
+
+// A consumer has three goroutines: one is connected and gets what is delivered, one takes it through the log paths, one
+// acknowledges.
+type consumer struct {
+	*Input
+	options    *NATS
+	client     atomic.Pointer[jetstream.Client] // nil: never connected
+	failure    atomic.Pointer[string]           // nil: it works
+	deliveries chan jetstream.Delivery
+	room       chan struct{}  // has an element for each read that is not acknowledged
+	safe       chan *consumed // reads to be acknowledged
+	past       *past
+}
+
+// Consumed is one read.
+type consumed struct {
+	receipt    logmsg.Receipt
+	deliveries []jetstream.Delivery
+}
+
+// Run consumes until ctx ends, then waits a while until what was read is safe.
+func (c *consumer) Run(ctx context.Context) error {
+	leaving, leave := context.WithCancel(context.Background())
+	var connected, acknowledging sync.WaitGroup
+	connected.Go(func() { c.connect(ctx, leaving) })
+	acknowledging.Go(func() { c.acknowledge(leaving) })
+	r := c.newReader()
+	c.read(ctx, r)
+	r.end()
+	limit := time.After(c.options.leaveTimeout)
+	for range cap(c.room) {
+		select {
+		case c.room <- struct{}{}:
+			continue
+		case <-limit:
+		}
+		break
+	}
+	leave()
+	acknowledging.Wait()
+	connected.Wait()
+	return nil
+}
+
+// connect consumes until ctx ends, and stays connected until we leave.
+func (c *consumer) connect(ctx, leaving context.Context) {
+	var client *jetstream.Client
+	for ctx.Err() == nil {
+		var err error
+		if client == nil {
+			client, err = c.options.Options.Connect(ctx, c.Name, c.options.timeReopen, c.Logger)
+		}
+		if err == nil {
+			c.client.Store(client)
+			c.failure.Store(nil)
+			err = client.Consume(ctx, &c.options.ConsumerOptions, func(d jetstream.Delivery) {
+				select {
+				case c.deliveries <- d:
+				case <-ctx.Done():
+				}
+			})
+		}
+		if err != nil && ctx.Err() == nil {
+			c.fails(err)
+			select {
+			case <-time.After(c.options.timeReopen):
+			case <-ctx.Done():
+			}
+		}
+	}
+	if client != nil {
+		<-leaving.Done()
+		client.Close()
+	}
+}
+
+// fails logs the first error, and each that differs.
+func (c *consumer) fails(err error) {
+	text := err.Error()
+	if before := c.failure.Swap(&text); before == nil || *before != text {
+		c.Logger.Warn("source failed, it is tried again", "error", err)
+	}
+}
+
+// read takes deliveries through the log paths until ctx ends.
+func (c *consumer) read(ctx context.Context, r *reader) {
+	for {
+		select {
+		case c.room <- struct{}{}:
+		case <-ctx.Done():
+			return
+		}
+		var first jetstream.Delivery
+		select {
+		case first = <-c.deliveries:
+		case <-ctx.Done():
+			<-c.room
+			return
+		}
+		c.take(r, first)
+	}
+}
+
+// take takes what was delivered and waits, one after the other.
+func (c *consumer) take(r *reader, first jetstream.Delivery) {
+	read := &consumed{}
+	read.receipt.Done = func() { c.safe <- read } // has room for it
+	read.receipt.Hold()
+	r.receipt = &read.receipt
+	r.begin()
+	for d, n := first, 0; ; d = <-c.deliveries {
+		if c.past.isNew(d) {
+			r.handle(d.Data())
+			read.deliveries = append(read.deliveries, d)
+		}
+		if n++; n == natsRead || len(c.deliveries) == 0 {
+			break
+		}
+	}
+	r.flush()
+	read.receipt.Release()
+}
+
+// acknowledge acknowledges what is safe, until we leave.
+func (c *consumer) acknowledge(leaving context.Context) {
+	for {
+		select {
+		case read := <-c.safe:
+			c.past.settle(read)
+			<-c.room
+		case <-leaving.Done():
+			return
+		}
+	}
+}
+
+// pastSize is of how many messages the past knows: a leader that dies may have forgotten about our last acknowledgements.
+const pastSize = 1 << 16
+
+// A past knows what was delivered, so that nothing is taken twice.
+type past struct {
+	mu    sync.Mutex // guards what follows
+	marks [pastSize]mark
+
+	open atomic.Int64 // messages that are not settled
+}
+
+// A mark is what is known of a message, by its number in the stream.
+type mark struct {
+	sequence uint64
+	isSafe   bool
+}
+
+// isNew tells whether the message is to be taken. If not, the server is told again what it has forgotten.
+func (p *past) isNew(d jetstream.Delivery) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	m := &p.marks[d.Sequence%pastSize]
+	switch {
+	case m.sequence != d.Sequence:
+		*m = mark{sequence: d.Sequence}
+		p.open.Add(1)
+		return true
+	case m.isSafe:
+		d.Ack()
+	default:
+		d.Hold()
+	}
+	return false
+}
+
+// settle acknowledges a read, or, if it is lost, has it delivered again.
+func (p *past) settle(read *consumed) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.open.Add(-int64(len(read.deliveries)))
+	lost := read.receipt.IsLost()
+	for _, d := range read.deliveries {
+		m := &p.marks[d.Sequence%pastSize]
+		switch {
+		case !lost:
+			d.Ack()
+			m.isSafe = m.sequence == d.Sequence
+		default:
+			d.Nak()
+			*m = mark{}
+		}
+	}
+}
+
+// A StreamStatus is what a source does with its stream.
+type StreamStatus struct {
+	Name string
+	jetstream.Status
+	InFlight int64  // consumed and not acknowledged
+	Pending  uint64 // to be consumed
+	Error    string // why nothing is consumed; empty: it is
+}
+
+// Stream tells what the source does with its stream.
+func (c *consumer) Stream() StreamStatus {
+	s := StreamStatus{Name: c.options.Stream, InFlight: c.past.open.Load()}
+	if text := c.failure.Load(); text != nil {
+		s.Error = *text
+	}
+	if client := c.client.Load(); client != nil {
+		s.Status, s.Pending = client.Status(), client.Pending()
+	}
+	return s
+}
+
+// A Streamer is a runner that has a stream.
+type Streamer interface{ Stream() StreamStatus }
