@@ -8,7 +8,7 @@ import (
 )
 
 func (d *demo) showForwarder(bin, examples string) {
-	d.step(bold, "Start keepalived and forwarder on two relays, and forwarder on a client that logs to them, with the files of examples/pair.")
+	d.step(bold, "Start keepalived and forwarder on two relays, and forwarder on their client, with the files of examples/pair.")
 	d.pair = lab.NewForwarderPair(d, bin, examples)
 	d.pair.Up()
 	d.pair.Client.Start(lab.Forwarder)
@@ -18,7 +18,7 @@ func (d *demo) showForwarder(bin, examples string) {
 	d.cluster()
 	d.status(d.pair.Loghost01)
 
-	d.step(bold, "Kill forwarder on loghost01: kad-track sees it die, so keepalived lets the VIP go; the client goes on to the next.")
+	d.step(bold, "Kill forwarder on loghost01: kad-track sees it die, keepalived lets the VIP go, the client takes the next one.")
 	killed := time.Now()
 	d.pair.Loghost01.Kill(lab.Forwarder)
 	d.say("loghost02 has 192.168.245.100 too, %d ms after the kill.", d.pair.Await(lab.Down01).Sub(killed).Milliseconds())
