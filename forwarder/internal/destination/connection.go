@@ -25,6 +25,7 @@ type counter struct {
 	mu      sync.Mutex // guards what follows: TLS answers key updates when it reads
 	gather  bool
 	records []byte
+	spare   []byte // that was taken before
 	written int64
 }
 
@@ -53,18 +54,19 @@ func (c *counter) setGather(on bool) {
 	c.gather = on
 }
 
-func (c *counter) flush() error {
+// take returns the records that were gathered. They are good until the next call.
+func (c *counter) take() []byte {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	_, err := c.TCPConn.Write(c.records)
-	c.records = c.records[:0]
-	return err
+	c.records, c.spare = c.spare[:0], c.records
+	return c.spare
 }
 
 // A mark says that the bytes of TLS up to record carry those of messages up to plain.
 type mark struct{ record, plain int64 }
 
-// A connection to a server writes on a goroutine, and reads on another one: a server does not talk, but goes.
+// A connection to a server writes what the socket has room for at once, the rest on a goroutine. It reads on another one: a
+// server does not talk, but goes.
 type connection struct {
 	server int
 	since  time.Time
@@ -73,24 +75,26 @@ type connection struct {
 	relp   *relpStream // nil without RELP
 	window window
 
-	buffers  net.Buffers // that are being written
-	busy     bool        // they are
-	write    chan net.Buffers
-	written  chan error
+	list     net.Buffers // that was given to send
+	buffers  net.Buffers // of it, what is to be written
+	busy     bool        // a goroutine does that
+	written  chan error  // it has
 	writeErr error
 	gone     chan error // nil after a FIN
 	readDone bool
 	readErr  error
 
+	raw     syscall.RawConn
+	try     func(fd uintptr) bool // writes buffers without waiting
+	tryErr  error
 	control func(fd uintptr) // fills info
 	info    *unix.TCPInfo
 	infoErr error
-	raw     syscall.RawConn
+	asked   int64     // bytes of messages that were written before
 	widest  int64     // window that the server has advertised
 	arrived int64     // bytes acknowledged, of TLS if there is
 	changed time.Time // when that grew, or began to be waited for
 
-	mu    sync.Mutex // guards marks
 	marks []mark
 	plain int64 // of the marks that were acknowledged
 }
@@ -111,13 +115,12 @@ func newConnection(server int, tcp *counter, secure *tls.Conn, session *relpStre
 	if err := c.poll(); err != nil {
 		return nil, errors.Join(err, tcp.Close())
 	}
-	c.write, c.written, c.gone = make(chan net.Buffers), make(chan error, 1), make(chan error, 1)
+	c.try = func(fd uintptr) bool {
+		c.tryErr = c.tryWrite(int(fd))
+		return true
+	}
+	c.written, c.gone = make(chan error, 1), make(chan error, 1)
 	tcp.setGather(secure != nil && session == nil)
-	go func() {
-		for buffers := range c.write {
-			c.written <- c.writeAll(buffers)
-		}
-	}()
 	go func() { c.gone <- c.watch() }()
 	return c, nil
 }
@@ -143,15 +146,9 @@ func (c *connection) watch() error {
 	return err
 }
 
-func (c *connection) writeAll(buffers net.Buffers) error {
-	if c.relp != nil {
-		return c.relp.write(buffers)
-	}
-	if c.secure == nil {
-		_, err := buffers.WriteTo(c.tcp.TCPConn)
-		return err
-	}
-	for _, b := range buffers {
+// encrypt makes TLS records of the list.
+func (c *connection) encrypt() error {
+	for _, b := range c.list {
 		for len(b) > 0 {
 			n := min(len(b), maxRecord)
 			if _, err := c.secure.Write(b[:n]); err != nil {
@@ -161,12 +158,11 @@ func (c *connection) writeAll(buffers net.Buffers) error {
 			c.mark(int64(n))
 		}
 	}
-	return c.tcp.flush()
+	c.list = append(c.list[:0], c.tcp.take())
+	return nil
 }
 
 func (c *connection) mark(n int64) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	last := c.plain
 	if len(c.marks) > 0 {
 		last = c.marks[len(c.marks)-1].plain
@@ -179,8 +175,6 @@ func (c *connection) messageBytes(arrived int64) int64 {
 	if c.secure == nil || c.relp != nil {
 		return arrived
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	n := 0
 	for n < len(c.marks) && c.marks[n].record <= arrived {
 		c.plain = c.marks[n].plain
@@ -190,26 +184,77 @@ func (c *connection) messageBytes(arrived int64) int64 {
 	return c.plain
 }
 
-// send begins to write.
-func (c *connection) send(items []item) {
+// maxBuffers is how many buffers are written at once (writev(2), UIO_MAXIOV).
+const maxBuffers = 1024
+
+// tryWrite writes what the socket has room for, and leaves the rest in buffers.
+func (c *connection) tryWrite(fd int) error {
+	for len(c.buffers) > 0 {
+		n, err := unix.Writev(fd, c.buffers[:min(len(c.buffers), maxBuffers)])
+		switch {
+		case errors.Is(err, unix.EINTR):
+			continue
+		case errors.Is(err, unix.EAGAIN):
+			return nil
+		case err != nil:
+			return err
+		}
+		for len(c.buffers) > 0 && n >= len(c.buffers[0]) {
+			n -= len(c.buffers[0])
+			c.buffers[0], c.buffers = nil, c.buffers[1:]
+		}
+		if n > 0 {
+			c.buffers[0] = c.buffers[0][n:]
+		}
+	}
+	return nil
+}
+
+// send writes what the socket has room for. If there is more, the connection is busy until that is written.
+func (c *connection) send(items []item) error {
 	if len(c.window.items) == 0 {
 		c.changed = time.Now()
 	}
-	c.buffers = c.buffers[:0]
+	c.list = c.list[:0]
 	for _, i := range items {
 		c.window.add(i)
 		if c.relp != nil {
-			c.buffers = i.appendMessages(c.buffers)
+			c.list = i.appendMessages(c.list)
 		} else {
-			c.buffers = append(c.buffers, i.bytes())
+			c.list = append(c.list, i.bytes())
 		}
 	}
+	switch {
+	case c.relp != nil:
+		c.later(func() error { return c.relp.write(c.list) })
+		return nil
+	case c.secure != nil:
+		if c.writeErr = c.encrypt(); c.writeErr != nil {
+			return c.writeErr
+		}
+	}
+	c.buffers = c.list
+	if c.writeErr = errors.Join(c.raw.Write(c.try), c.tryErr); c.writeErr != nil {
+		return c.writeErr
+	}
+	if len(c.buffers) > 0 {
+		c.later(func() error {
+			_, err := c.buffers.WriteTo(c.tcp.TCPConn)
+			return err
+		})
+	}
+	return nil
+}
+
+// later writes on a goroutine.
+func (c *connection) later(write func() error) {
 	c.busy = true
-	c.write <- c.buffers
+	go func() { c.written <- write() }()
 }
 
 // poll asks the kernel what has arrived. It can be asked until the socket is closed, also after a reset.
 func (c *connection) poll() error {
+	c.asked = c.window.written
 	if err := errors.Join(c.raw.Control(c.control), c.infoErr); err != nil {
 		return err
 	}
@@ -273,7 +318,6 @@ func (c *connection) close() (hasRead bool) {
 	if c.busy {
 		c.writeErr = errors.Join(c.writeErr, <-c.written)
 	}
-	close(c.write)
 	_ = c.poll() // what was known before holds
 	hasRead = is(c.readErr, syscall.EPIPE) && is(c.writeErr, syscall.EPIPE, os.ErrDeadlineExceeded)
 	if !hasRead || c.writeErr != nil {

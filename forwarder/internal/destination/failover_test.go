@@ -280,14 +280,13 @@ func TestFailover(t *testing.T) {
 // A server that closes in order gets nothing twice, and nothing is lost.
 func TestOrderlyClose(t *testing.T) {
 	port := freePort(t)
-	var got [][]byte
+	got := make([][]byte, 2)
 	for i, ip := range []string{"127.0.0.1", "127.0.0.2"} {
 		l, err := net.Listen("tcp", net.JoinHostPort(ip, strconv.Itoa(port)))
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer l.Close()
-		got = append(got, nil)
 		go func() {
 			conn, err := l.Accept()
 			if err != nil {

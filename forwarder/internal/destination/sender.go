@@ -8,8 +8,6 @@ import (
 	"slices"
 	"sync"
 	"time"
-
-	"kad/forwarder/internal/queue"
 )
 
 var (
@@ -17,8 +15,11 @@ var (
 	errStalled = errors.New("it has taken nothing for stall_timeout")
 )
 
-// pollInterval is how often the kernel is asked what has arrived, while something is on its way.
-const pollInterval = 5 * time.Millisecond
+// While something is on its way the kernel is asked so often what has arrived, and when so many bytes were written since.
+const (
+	pollInterval = 5 * time.Millisecond
+	pollBytes    = 64 << 10
+)
 
 // provenAfter is how long a connection must have lasted for its server to have worked.
 const provenAfter = time.Second
@@ -65,6 +66,9 @@ type sender struct {
 	probing   bool
 	attempts  sync.WaitGroup
 	dialed    chan attempt
+	poll      *time.Timer // says due: a channel of its own would cost at each wait
+	polling   bool        // poll runs
+	due       chan struct{}
 	reopen    *time.Timer
 	probe     *time.Timer
 	probed    time.Time // when the last probe began
@@ -84,7 +88,7 @@ type attempt struct {
 }
 
 func newSender(d *Destination, n *Network) *sender {
-	s := &sender{Destination: d, network: n, servers: []string{n.Address}, commands: make(chan func()), dialed: make(chan attempt)}
+	s := &sender{Destination: d, network: n, servers: []string{n.Address}, commands: make(chan func()), due: make(chan struct{}, 1), dialed: make(chan attempt)}
 	t := &s.timeouts
 	t.dead, t.stall, t.reopen = time.Duration(n.DeadPeer), time.Duration(n.Stall), time.Duration(n.TimeReopen)
 	if f := n.Failover; f != nil {
@@ -110,29 +114,27 @@ func (s *sender) run(ctx context.Context) {
 	ctx, cancel := context.WithCancel(ctx)
 	s.ctx = ctx
 	s.reopen, s.probe, s.finished = stopped(), stopped(), stopped()
-	batches := make(chan []*queue.Batch)
-	s.attempts.Go(func() { s.fetch(batches) })
+	s.poll = time.AfterFunc(pollInterval, func() { s.due <- struct{}{} })
+	s.polling = true
+	defer s.poll.Stop()
 	defer s.attempts.Wait()
 	defer cancel()
 	defer s.closeAll()
-	poll := time.NewTicker(pollInterval)
-	defer poll.Stop()
 	s.dial()
 	for ctx.Err() == nil {
 		s.advance()
 		if s.drained && s.conn == nil && len(s.pending) == 0 {
 			return
 		}
-		s.wait(batches, poll)
+		s.wait()
 	}
 }
 
 // wait does what the next event calls for.
-func (s *sender) wait(batches chan []*queue.Batch, poll *time.Ticker) {
-	in := batches // also without a connection, to learn that nothing comes any more
+func (s *sender) wait() {
+	ready := s.queue.Ready() // also without a connection, to learn that nothing comes any more
 	var written, gone chan error
 	var answered chan struct{}
-	var ticks <-chan time.Time
 	if c := s.conn; c != nil {
 		written = c.written
 		if c.relp != nil {
@@ -141,22 +143,20 @@ func (s *sender) wait(batches chan []*queue.Batch, poll *time.Ticker) {
 		if !c.readDone {
 			gone = c.gone
 		}
-		if c.busy || len(c.window.items) > 0 {
-			ticks = poll.C
+		if !s.polling && (c.busy || len(c.window.items) > 0) {
+			s.polling = true
+			s.poll.Reset(pollInterval)
 		}
 		if c.busy || s.next != nil || s.finishing {
-			in = nil
+			ready = nil
 		}
 	}
 	if s.drained || len(s.pending) > 0 {
-		in = nil
+		ready = nil
 	}
 	select {
-	case list, ok := <-in:
-		s.drained = !ok
-		for _, b := range list {
-			s.pending = append(s.pending, item{Batch: b, queued: true})
-		}
+	case <-ready:
+		s.fetch()
 	case err := <-written:
 		s.conn.busy, s.conn.writeErr = false, err
 		if err != nil {
@@ -170,8 +170,11 @@ func (s *sender) wait(batches chan []*queue.Batch, poll *time.Ticker) {
 			err = errClosed
 		}
 		s.lose(err)
-	case <-ticks:
-		s.acknowledge()
+	case <-s.due:
+		s.polling = false
+		if s.conn != nil {
+			s.acknowledge()
+		}
 	case <-answered:
 		s.acknowledge()
 	case a := <-s.dialed:
@@ -188,19 +191,12 @@ func (s *sender) wait(batches chan []*queue.Batch, poll *time.Ticker) {
 	}
 }
 
-// fetch takes batches out of the queue: its Next can only be waited for on a goroutine of its own.
-func (s *sender) fetch(batches chan<- []*queue.Batch) {
-	defer close(batches)
-	for {
-		list := s.queue.Next(maxWrite)
-		if len(list) == 0 {
-			return
-		}
-		select {
-		case batches <- list:
-		case <-s.ctx.Done():
-			return
-		}
+// fetch takes batches out of the queue.
+func (s *sender) fetch() {
+	list, ended := s.queue.Try(maxWrite)
+	s.drained = ended
+	for _, b := range list {
+		s.pending = append(s.pending, item{Batch: b, queued: true})
 	}
 }
 
@@ -213,9 +209,7 @@ func (s *sender) advance() {
 	leaving := s.next != nil
 	switch {
 	case len(s.pending) > 0 && !leaving:
-		c.send(s.pending)
-		clear(s.pending)
-		s.pending = s.pending[:0]
+		s.send()
 	case (leaving || s.drained) && len(c.window.items) == 0:
 		s.finishing = true
 		if err := c.finish(); err != nil {
@@ -223,6 +217,21 @@ func (s *sender) advance() {
 			return
 		}
 		s.finished.Reset(s.timeouts.dead)
+	}
+}
+
+// send writes what is pending. Somebody may wait for it to arrive.
+func (s *sender) send() {
+	c := s.conn
+	awaited := slices.ContainsFunc(s.pending, func(i item) bool { return i.Receipt != nil })
+	err := c.send(s.pending)
+	clear(s.pending)
+	s.pending = s.pending[:0]
+	switch {
+	case err != nil:
+		s.lose(err)
+	case !c.busy && (awaited || c.window.written-c.asked >= pollBytes):
+		s.acknowledge()
 	}
 }
 

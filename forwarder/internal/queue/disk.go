@@ -88,9 +88,10 @@ type Disk struct {
 	logger  *slog.Logger
 	lock    *os.File
 
-	mu       sync.Mutex // guards what follows
-	notEmpty sync.Cond  // of what Next waits for
-	changed  sync.Cond  // of what Append waits for: room, or that a group is written
+	ready ready
+
+	mu      sync.Mutex // guards what follows
+	changed sync.Cond  // of what Append waits for: room, or that a group is written
 
 	front    []*entry
 	inFront  int64 // bytes of front, as records
@@ -164,8 +165,8 @@ type group struct {
 // Open opens the queue of a destination, and makes it if there is none. What it has is counted, not read: damage in it is
 // found when Next comes to it.
 func Open(name string, o *Options, logger *slog.Logger) (*Disk, error) {
-	q := &Disk{options: *o, logger: logger.With("queue", name), group: &group{}, failing: map[string]string{}, meter: newMeter()}
-	q.notEmpty.L, q.changed.L = &q.mu, &q.mu
+	q := &Disk{options: *o, logger: logger.With("queue", name), group: &group{}, failing: map[string]string{}, meter: newMeter(), ready: newReady()}
+	q.changed.L = &q.mu
 	q.options.name, q.options.dir = name, Path(o.Dir, name)
 	if q.options.open == nil {
 		q.options.open = openFile
@@ -308,7 +309,7 @@ func (q *Disk) Append(b *Batch) (dropped int) {
 			if !wait {
 				b.release()
 			}
-			q.notEmpty.Signal()
+			q.ready.signal()
 			return dropped
 		}
 		if q.commit(e) == nil {
@@ -495,7 +496,7 @@ func (q *Disk) write() error {
 	}
 	clear(q.batch)
 	q.batch = q.batch[:0]
-	q.notEmpty.Signal()
+	q.ready.signal()
 	return err
 }
 
@@ -640,25 +641,33 @@ func (q *Disk) report(what string, err error) {
 }
 
 // Next returns the batches that come next.
-func (q *Disk) Next(max int) []*Batch {
+func (q *Disk) Next(max int) []*Batch { return q.ready.next(q, max) }
+
+// Ready receives when it is worth to try.
+func (q *Disk) Ready() <-chan struct{} { return q.ready }
+
+// Try returns the batches that come next, if there are some. It reads them from the disk if need be.
+func (q *Disk) Try(max int) (batches []*Batch, ended bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for !q.stopped && !q.interrupted {
 		switch {
 		case q.given < len(q.front):
-			return q.give(max)
+			q.ready.signal() // there may be more
+			return q.give(max), false
 		case q.read.number < q.written:
-			q.fetch()
+			if !q.fetch() {
+				time.AfterFunc(retryInterval, q.ready.signal)
+				return nil, false
+			}
 		case len(q.tail) > 0 && !q.options.Reliable && !q.writing:
 			q.advance(q.tail...)
 			q.tail = nil
-		case q.drained && len(q.tail) == 0 && !q.writing:
-			return nil
 		default:
-			q.notEmpty.Wait()
+			return nil, q.drained && len(q.tail) == 0 && !q.writing
 		}
 	}
-	return nil
+	return nil, true
 }
 
 func (q *Disk) give(max int) (batches []*Batch) {
@@ -776,6 +785,7 @@ func (q *Disk) save() {
 func (q *Disk) Rewind() {
 	q.mu.Lock()
 	q.given = 0
+	q.ready.signal()
 	q.mu.Unlock()
 }
 
@@ -804,7 +814,7 @@ func (q *Disk) Used() int64 {
 func (q *Disk) Drain() {
 	q.mu.Lock()
 	q.drained = true
-	q.notEmpty.Broadcast()
+	q.ready.signal()
 	q.mu.Unlock()
 }
 
@@ -812,7 +822,7 @@ func (q *Disk) Drain() {
 func (q *Disk) Stop() {
 	q.mu.Lock()
 	q.stopped = true
-	q.notEmpty.Broadcast()
+	q.ready.signal()
 	q.changed.Broadcast()
 	q.mu.Unlock()
 }

@@ -4,7 +4,7 @@ package queue
 func (q *Memory) Interrupt() {
 	q.mu.Lock()
 	q.interrupted = true
-	q.notEmpty.Broadcast()
+	q.ready.signal()
 	q.mu.Unlock()
 }
 
@@ -12,6 +12,7 @@ func (q *Memory) Interrupt() {
 func (q *Memory) Resume() {
 	q.mu.Lock()
 	q.given, q.interrupted = 0, false
+	q.ready.signal()
 	q.mu.Unlock()
 }
 
@@ -27,7 +28,7 @@ func (q *Memory) Resize(capacity int, bytes int64) {
 func (q *Disk) Interrupt() {
 	q.mu.Lock()
 	q.interrupted = true
-	q.notEmpty.Broadcast()
+	q.ready.signal()
 	q.mu.Unlock()
 }
 
@@ -35,6 +36,7 @@ func (q *Disk) Interrupt() {
 func (q *Disk) Resume() {
 	q.mu.Lock()
 	q.given, q.interrupted = 0, false
+	q.ready.signal()
 	q.mu.Unlock()
 }
 

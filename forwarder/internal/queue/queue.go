@@ -88,6 +88,10 @@ type Queue interface {
 	// Next returns the batches that come next, at least one, of about max bytes. It waits for one, and returns none when
 	// the queue is stopped or interrupted, or empty and drained.
 	Next(max int) []*Batch
+	// Try is Next without waiting. If it returns none and ended is false, Ready tells when to try again.
+	Try(max int) (batches []*Batch, ended bool)
+	// Ready receives after a Try that may not have given all, or when the next one may say something else than the last.
+	Ready() <-chan struct{}
 	// Ack says that the n oldest batches that Next gave are sent. They are the caller's then, until Put.
 	Ack(n int)
 	// Rewind makes Next give again what is not acknowledged.
@@ -112,8 +116,9 @@ type Memory struct {
 	capacity      int   // messages
 	capacityBytes int64 // of them
 
+	ready ready
+
 	mu       sync.Mutex // guards what follows
-	notEmpty sync.Cond
 	notFull  sync.Cond
 	batches  []*Batch
 	given    int // of batches: what Next gave
@@ -129,8 +134,8 @@ type Memory struct {
 // New makes a queue for a number of messages that have no more than so many bytes. A message that is larger is taken when
 // the queue is empty, and a batch that has waited is taken as a whole.
 func New(capacity int, bytes int64) *Memory {
-	q := &Memory{capacity: capacity, capacityBytes: bytes, meter: newMeter()}
-	q.notEmpty.L, q.notFull.L = &q.mu, &q.mu
+	q := &Memory{capacity: capacity, capacityBytes: bytes, meter: newMeter(), ready: newReady()}
+	q.notFull.L = &q.mu
 	return q
 }
 
@@ -186,7 +191,7 @@ func (q *Memory) Append(b *Batch) (dropped int) {
 		return dropped
 	}
 	q.batches = append(q.batches, b)
-	q.notEmpty.Signal()
+	q.ready.signal()
 	return dropped
 }
 
@@ -203,21 +208,25 @@ func (q *Memory) room(b *Batch) int {
 }
 
 // Next returns the batches that come next.
-func (q *Memory) Next(max int) []*Batch {
+func (q *Memory) Next(max int) []*Batch { return q.ready.next(q, max) }
+
+// Ready receives when it is worth to try.
+func (q *Memory) Ready() <-chan struct{} { return q.ready }
+
+// Try returns the batches that come next, if there are some.
+func (q *Memory) Try(max int) (batches []*Batch, ended bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for q.given == len(q.batches) && !q.stopped && !q.drained && !q.interrupted {
-		q.notEmpty.Wait()
-	}
-	if q.stopped || q.interrupted {
-		return nil
+	if q.stopped || q.interrupted || q.given == len(q.batches) {
+		return nil, q.stopped || q.interrupted || q.drained
 	}
 	first, size := q.given, 0
 	for q.given < len(q.batches) && (q.given == first || size+len(q.batches[q.given].Data) <= max) {
 		size += len(q.batches[q.given].Data)
 		q.given++
 	}
-	return append([]*Batch(nil), q.batches[first:q.given]...)
+	q.ready.signal() // there may be more
+	return append([]*Batch(nil), q.batches[first:q.given]...), false
 }
 
 // Ack says that the n oldest batches are sent, and gives them away.
@@ -243,6 +252,7 @@ func (q *Memory) Ack(n int) {
 func (q *Memory) Rewind() {
 	q.mu.Lock()
 	q.given = 0
+	q.ready.signal()
 	q.mu.Unlock()
 }
 
@@ -257,7 +267,7 @@ func (q *Memory) Len() int {
 func (q *Memory) Drain() {
 	q.mu.Lock()
 	q.drained = true
-	q.notEmpty.Broadcast()
+	q.ready.signal()
 	q.mu.Unlock()
 }
 
@@ -265,7 +275,7 @@ func (q *Memory) Drain() {
 func (q *Memory) Stop() {
 	q.mu.Lock()
 	q.stopped = true
-	q.notEmpty.Broadcast()
+	q.ready.signal()
 	q.notFull.Broadcast()
 	q.mu.Unlock()
 }

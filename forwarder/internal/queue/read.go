@@ -20,12 +20,12 @@ func Path(dir, name string) string {
 	return filepath.Join(dir, base)
 }
 
-// fetch reads what comes next into front. It unlocks meanwhile.
-func (q *Disk) fetch() {
+// fetch reads what comes next into front, and tells whether the disk could be read. It unlocks meanwhile.
+func (q *Disk) fetch() bool {
 	at, limit := q.read, q.read.segment.size
 	if at.offset >= limit {
 		q.turn()
-		return
+		return true
 	}
 	q.mu.Unlock()
 	c := &chunk{at: at, limit: limit, damaged: q.damaged}
@@ -34,11 +34,10 @@ func (q *Disk) fetch() {
 	q.reading.Unlock()
 	q.mu.Lock()
 	if q.read != at { // the segment was dropped
-		return
+		return true
 	}
 	if q.report("read", err); err != nil {
-		q.pause()
-		return
+		return false
 	}
 	q.advance(c.entries...)
 	q.read, q.damaged = c.at, c.damaged
@@ -47,6 +46,7 @@ func (q *Disk) fetch() {
 	if c.lost > 0 {
 		q.logger.Error("disk buffer is damaged, messages are lost", "messages", c.lost)
 	}
+	return true
 }
 
 // turn goes on with the next segment.
