@@ -130,7 +130,7 @@ bench-curves: deps build ## what a message costs as connections, filters, destin
 bench-memory: deps build ## how much memory forwarder, syslog-ng and rsyslog take, into docs/performance.md
 	@go run ./integration/bench memory $(or $(BENCH),$(PAGE))
 
-bench-failover: deps build ## what the death of a server costs, forwarder and syslog-ng side by side: FAILOVER='-runs 10 -rate 20000'
+bench-failover: deps build ## what the loss of a server costs, forwarder and syslog-ng side by side: FAILOVER='-runs 10 -only RELP'
 	@go run ./integration/failover $(FAILOVER)
 
 chaos: deps ## break a chain of forwarders at random for CHAOS=10m (SEED=N does the same again), and count what got lost

@@ -1,65 +1,57 @@
-// Command failover measures what the death of a server costs: forwarder and syslog-ng send numbered lines to two sinks, the
-// first one is killed with SIGKILL, and what the sinks got is counted.
+// Command failover measures what the loss of a server costs: forwarder and syslog-ng send numbered messages to two sinks, the
+// first one fails in one way or another, and what the sinks got is counted. All of it runs in a network namespace of its own.
 package main
 
 import (
-	"bufio"
-	"bytes"
 	"flag"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"syscall"
-	"time"
 )
 
-const forwarderConfig = `[source.s]
-driver = "network"
-ip = "127.0.0.1"
-port = %[1]d
-[destination.d]
-driver = "network"
-address = "127.0.0.1"
-port = %[2]d
-time_reopen = "1s"
-[destination.d.failover]
-servers = ["127.0.0.2"]
-[log.l]
-source = ["s"]
-destination = ["d"]
-flags = ["flow_control"]
-`
-
-const syslogNGConfig = `@version: 3.38
-options { time-reopen(1); stats-freq(0); };
-source s { network(ip("127.0.0.1") port(%[1]d)); };
-destination d { network("127.0.0.1" port(%[2]d) failover(servers("127.0.0.2"))); };
-log { source(s); destination(d); flags(flow-control); };
-`
-
 func main() {
-	if len(os.Args) == 4 && os.Args[1] == "sink" {
-		exit(sink(os.Args[2], os.Args[3]))
+	if len(os.Args) == 5 && os.Args[1] == "sink" {
+		exit(sink(os.Args[2], os.Args[3], os.Args[4]))
 	}
-	runs := flag.Int("runs", 10, "runs of each relay")
-	rate := flag.Int("rate", 20000, "messages a second")
-	binary := flag.String("forwarder", "bin/forwarder", "the `FILE` of forwarder")
+	b := &bench{}
+	flag.IntVar(&b.runs, "runs", 3, "runs of each relay in each scenario, but at least ten of the first one")
+	flag.IntVar(&b.rate, "rate", 20000, "messages a second")
+	flag.StringVar(&b.binary, "forwarder", "bin/forwarder", "the `FILE` of forwarder")
+	only := flag.String("only", "", "the scenarios whose names have this `TEXT`")
 	flag.Parse()
-	fmt.Println("relay      runs  lost (min median max)  twice (min median max)  switch (min median max)")
-	for _, relay := range []string{"forwarder", "syslog-ng"} {
-		var lost, twice, took []int
-		for range *runs {
-			r, err := run(relay, *binary, *rate)
-			exit(err)
-			lost, twice, took = append(lost, r.lost), append(twice, r.twice), append(took, int(r.took.Microseconds()))
-		}
-		fmt.Printf("%-9s  %4d  %s  %s  %s µs\n", relay, *runs, spread(lost), spread(twice), spread(took))
+	if os.Getenv(inside) == "" {
+		exit(enter())
+		return
 	}
+	exit(command("ip", "link", "set", "lo", "up"))
+	fmt.Println("| scenario | relay | runs | lost (min median max) | twice (min median max) | took ms (min median max) |")
+	fmt.Println("|---|---|--:|--:|--:|--:|")
+	for i, s := range scenarios {
+		if strings.Contains(s.name, *only) {
+			exit(b.measure(s, i == 0))
+		}
+	}
+}
+
+// inside is set in the environment of the command in its namespace.
+const inside = "KAD_FAILOVER"
+
+// enter runs the command again, in a network namespace.
+func enter() error {
+	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
+	cmd.Env = append(os.Environ(), inside+"=1")
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL}
+	if os.Getuid() != 0 {
+		cmd.SysProcAttr.Cloneflags |= syscall.CLONE_NEWUSER
+		cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}}
+		cmd.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}}
+	}
+	return cmd.Run()
 }
 
 func exit(err error) {
@@ -69,168 +61,61 @@ func exit(err error) {
 	}
 }
 
-func spread(list []int) string {
+func command(name string, args ...string) error {
+	if out, err := exec.Command(name, args...).CombinedOutput(); err != nil {
+		return fmt.Errorf("%s %s: %w: %s", name, strings.Join(args, " "), err, out)
+	}
+	return nil
+}
+
+// A bench is what the flags ask for.
+type bench struct {
+	runs, rate int
+	binary     string
+}
+
+// measure prints the rows of a scenario.
+func (b *bench) measure(s scenario, often bool) error {
+	relays := []string{"forwarder", "syslog-ng"}
+	if s.alone {
+		relays = relays[:1]
+	}
+	runs := b.runs
+	if often {
+		runs = max(10, runs)
+	}
+	for _, relay := range relays {
+		var lost, twice, took []int
+		for range runs {
+			r, err := b.run(s, relay)
+			if err != nil {
+				return fmt.Errorf("%s, %s: %w", s.name, relay, err)
+			}
+			lost, twice, took = append(lost, r.lost), append(twice, r.twice), append(took, int(r.took.Microseconds()))
+		}
+		fmt.Printf("| %s | %s | %d | %s | %s | %s |\n", s.name, relay, runs, spread(lost, 1), spread(twice, 1), spread(took, 1000))
+	}
+	return nil
+}
+
+// spread is the least, the median and the largest, each divided by unit.
+func spread(list []int, unit float64) string {
 	slices.Sort(list)
-	return fmt.Sprintf("%6d %6d %6d", list[0], list[len(list)/2], list[len(list)-1])
+	return fmt.Sprintf("%.5g %.5g %.5g", float64(list[0])/unit, float64(list[len(list)/2])/unit, float64(list[len(list)-1])/unit)
 }
 
-// sink writes to a file when it got the first bytes, in nanoseconds, and then all that it gets.
-func sink(address, path string) error {
-	l, err := net.Listen("tcp", address)
-	if err != nil {
-		return err
-	}
-	conn, err := l.Accept()
-	if err != nil {
-		return err
-	}
-	file, err := os.Create(path)
-	if err != nil {
-		return err
-	}
-	b := make([]byte, 64<<10)
-	for first := true; ; first = false {
-		n, err := conn.Read(b)
-		if first {
-			fmt.Fprintln(file, time.Now().UnixNano())
-		}
-		if _, err := file.Write(b[:n]); err != nil {
-			return err
-		}
-		if err != nil {
-			return nil
-		}
-	}
-}
-
-type result struct {
-	lost, twice int
-	took        time.Duration
-}
-
-func run(relay, binary string, rate int) (r result, err error) {
+func (b *bench) run(s scenario, relay string) (result, error) {
 	dir, err := os.MkdirTemp("", "failover")
 	if err != nil {
-		return r, err
+		return result{}, err
 	}
 	defer os.RemoveAll(dir)
-	in, out := freePort(), freePort()
-	var sinks []*exec.Cmd
-	for i := range 2 {
-		s, err := start("/proc/self/exe", "sink", fmt.Sprintf("127.0.0.%d:%d", i+1, out), filepath.Join(dir, strconv.Itoa(i)))
-		if err != nil {
-			return r, err
-		}
-		defer end(s)
-		sinks = append(sinks, s)
-	}
-	time.Sleep(100 * time.Millisecond)
-	config := filepath.Join(dir, "config")
-	text, args := forwarderConfig, []string{binary, "run", "--config", config}
-	if relay == "syslog-ng" {
-		text = syslogNGConfig
-		args = []string{"syslog-ng", "-F", "-f", config, "-R", dir + "/persist", "-c", dir + "/ctl", "--pidfile", dir + "/pid"}
-	}
-	if err := os.WriteFile(config, fmt.Appendf(nil, text, in, out), 0o600); err != nil {
-		return r, err
-	}
-	daemon, err := start(args[0], args[1:]...)
+	t := &trial{bench: b, scenario: s, relay: relay, dir: dir}
+	defer t.end()
+	r, err := t.run()
 	if err != nil {
-		return r, err
+		said, _ := os.ReadFile(filepath.Join(dir, "log"))
+		err = fmt.Errorf("%w\n%s", err, said[max(0, len(said)-2000):])
 	}
-	defer end(daemon)
-	conn, err := dial(in)
-	if err != nil {
-		return r, err
-	}
-	defer conn.Close()
-	killed := time.Time{}
-	total := 2 * rate
-	began := time.Now()
-	for n := 0; n < total; {
-		var b []byte
-		for end := min(total, int(time.Since(began).Seconds()*float64(rate))); n < end; n++ {
-			b = fmt.Appendf(b, "<13>Nov 22 10:00:00 h p: %08d %s\n", n, strings.Repeat("x", 150))
-		}
-		if _, err := conn.Write(b); err != nil {
-			return r, err
-		}
-		if n > total/2 && killed.IsZero() {
-			killed = time.Now()
-			end(sinks[0])
-		}
-		time.Sleep(time.Millisecond)
-	}
-	return count(dir, total, killed)
-}
-
-// count waits until no more comes, and counts the numbers that came.
-func count(dir string, total int, killed time.Time) (r result, err error) {
-	size := int64(-1)
-	for {
-		time.Sleep(1500 * time.Millisecond)
-		info, err := os.Stat(filepath.Join(dir, "1"))
-		if err != nil {
-			return r, err
-		}
-		if info.Size() == size {
-			break
-		}
-		size = info.Size()
-	}
-	times := make([]int, total)
-	for i := range 2 {
-		data, err := os.ReadFile(filepath.Join(dir, strconv.Itoa(i)))
-		if err != nil {
-			return r, err
-		}
-		lines := bufio.NewScanner(bytes.NewReader(data[:bytes.LastIndexByte(data, '\n')+1]))
-		lines.Scan()
-		first, err := strconv.ParseInt(lines.Text(), 10, 64)
-		if err != nil {
-			return r, err
-		}
-		r.took = time.Unix(0, first).Sub(killed)
-		for lines.Scan() {
-			_, text, _ := strings.Cut(lines.Text(), " p: ")
-			if n, err := strconv.Atoi(text[:min(8, len(text))]); err == nil {
-				times[n]++
-			}
-		}
-	}
-	for _, n := range times {
-		if n == 0 {
-			r.lost++
-		}
-		r.twice += max(0, n-1)
-	}
-	return r, nil
-}
-
-func start(name string, args ...string) (*exec.Cmd, error) {
-	cmd := exec.Command(name, args...)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	return cmd, cmd.Start()
-}
-
-func end(cmd *exec.Cmd) {
-	_ = cmd.Process.Kill() // it may have ended
-	_ = cmd.Wait()
-}
-
-func freePort() int {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	exit(err)
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
-}
-
-func dial(port int) (conn net.Conn, err error) {
-	for range 100 {
-		if conn, err = net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
-			return conn, nil
-		}
-		time.Sleep(50 * time.Millisecond)
-	}
-	return nil, err
+	return r, err
 }
