@@ -35,7 +35,7 @@ func TestDifferential(t *testing.T) {
 			g := &generator{Rand: rand.New(rand.NewPCG(seed, 0))}
 			config := g.config()
 			dir := t.TempDir()
-			for name, text := range map[string]string{"syslog-ng.conf": config, "input": g.messages(), "case.json": bothSources} {
+			for name, text := range map[string]string{"syslog-ng.conf": config, "input": g.messages(!g.dated), "input.2": g.messages(true), "case.json": allPorts} {
 				if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 					t.Fatal(err)
 				}
@@ -52,7 +52,7 @@ func TestDifferential(t *testing.T) {
 	}
 }
 
-const bothSources = `{"send": [{"to": "tcp:PORT1"}, {"to": "tcp:PORT2"}]}`
+const allPorts = `{"send": [{"to": "tcp:PORT1"}, {"to": "tcp:PORT2", "file": "input.2"}], "sinks": {"d6": {"proto": "tcp", "port": "PORT3"}, "d7": {"proto": "tcp", "port": "PORT4"}}}`
 
 // record makes what a program delivers the expectation of the case.
 func (r *caseRun) record(p program) {
@@ -74,12 +74,11 @@ func (r *caseRun) record(p program) {
 type generator struct {
 	*rand.Rand
 	rewrites int
+	dated    bool
 }
 
 const preamble = `@version: 3.38
 options { keep-hostname(yes); use-dns(no); chain-hostnames(no); stats-freq(0); };
-source s { network(ip("127.0.0.1") port(@@PORT1@@)); };
-source s2 { network(ip("127.0.0.1") port(@@PORT2@@) tags("two")); };
 filter f_mail { facility(mail); };
 filter f_kern { facility(kern) or level(emerg..err); };
 filter f_a { host("host-a") and not program("^b$"); };
@@ -97,10 +96,14 @@ func (g *generator) chance(percent int) bool { return g.IntN(100) < percent }
 
 func (g *generator) config() string {
 	var b strings.Builder
-	b.WriteString(preamble)
-	for i := range 6 {
-		fmt.Fprintf(&b, "destination d%d { file(\"@@DIR@@/out/d%d\" template(\"$PRI $HOST $PROGRAM $MSG\\n\")); };\n", i, i)
+	protocol := ""
+	if g.dated = g.chance(50); g.dated {
+		protocol = "flags(syslog-protocol)"
 	}
+	b.WriteString(preamble)
+	fmt.Fprintf(&b, "source s { network(ip(\"127.0.0.1\") port(@@PORT1@@) %s); };\n", g.sourceOptions())
+	fmt.Fprintf(&b, "source s2 { network(ip(\"127.0.0.1\") port(@@PORT2@@) tags(\"two\") %s %s); };\n", protocol, g.sourceOptions())
+	b.WriteString(g.destinations())
 	for range 2 + g.IntN(5) {
 		source := pick(g, []string{"source(s);", "source(s);", "source(s2);", "source(s); source(s2);"})
 		fmt.Fprintf(&b, "log { %s %s };\n", source, g.path(1))
@@ -139,10 +142,7 @@ func (g *generator) item() string {
 	case 2, 3:
 		return "filter { " + pick(g, expressions) + "; };"
 	case 4:
-		return pick(g, []string{
-			`parser { csv-parser(columns("c1", "c2", "c3") delimiters(" ") flags(drop-invalid)); };`, `parser { kv-parser(prefix("k.")); };`,
-			`parser { json-parser(prefix("j.")); };`, `parser { regexp-parser(patterns("(?<word>[a-z]+)")); };`,
-		})
+		return "parser { " + pick(g, parsers) + "; };"
 	}
 	return g.harmless()
 }
@@ -152,14 +152,10 @@ func (g *generator) harmless() string {
 	if g.chance(40) {
 		return g.destination()
 	}
-	g.rewrites++
-	return "rewrite { " + pick(g, []string{
-		fmt.Sprintf(`set("$MSG+%d" value("MESSAGE"));`, g.rewrites), `subst("o" "0" value("MESSAGE") flags(global));`, `set("x$HOST" value("HOST"));`,
-		`set-severity("crit");`, `set-facility("mail");`, fmt.Sprintf(`set("a" value("PROGRAM") condition(%s));`, pick(g, expressions)),
-	}) + " };"
+	return "rewrite { " + g.rewriting() + " };"
 }
 
-func (g *generator) destination() string { return fmt.Sprintf("destination(d%d);", g.IntN(6)) }
+func (g *generator) destination() string { return fmt.Sprintf("destination(d%d);", g.IntN(8)) }
 
 // branches is a junction or an if.
 func (g *generator) branches() string {
@@ -204,14 +200,4 @@ func (g *generator) flags(top bool) string {
 		return ""
 	}
 	return "flags(" + strings.Join(flags, pick(g, []string{", ", " ", ","})) + ");"
-}
-
-// messages are what every configuration gets.
-func (g *generator) messages() string {
-	var b strings.Builder
-	for range 12 {
-		text := pick(g, []string{"one", "two 22", "TWO x y", `{"a":"b"}`, "k=v o=1", "", "caf\xc3\xa9"})
-		fmt.Fprintf(&b, "<%d>Oct 11 22:14:15 %s %s: %s\n", g.IntN(192), pick(g, []string{"host-a", "host-B", "c-c"}), pick(g, []string{"a", "b", "c[1]"}), text)
-	}
-	return b.String()
 }

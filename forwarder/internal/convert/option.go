@@ -276,8 +276,8 @@ func (t *translator) options(dst *table, owner string, known options, calls []*c
 			if !ok {
 				continue
 			}
-			if l, isList := v.(list); isList && o.key == "flags" {
-				before, _ := dst.get("flags").(list)
+			if l, isList := v.(list); isList && (o.key == "flags" || o.key == "tags") {
+				before, _ := dst.get(o.key).(list)
 				if v = append(before, l...); len(before)+len(l) == 0 {
 					continue
 				}

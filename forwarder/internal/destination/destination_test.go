@@ -66,6 +66,10 @@ func TestRender(t *testing.T) {
 	}{
 		{"network", net(func(*Network) {}), bsd, "<13>Oct  1 22:14:15 h app[7]: one\ntwo\n"},
 		{"network one line", net(func(n *Network) { n.Flags = []string{"no-multi-line"} }), bsd, "<13>Oct  1 22:14:15 h app[7]: one two\n"},
+		{"network syslog_protocol, one line", net(func(n *Network) {
+			n.Flags, n.Template = []string{"syslog-protocol", "no-multi-line"}, template.Must("$MSG\r\n")
+		}), bsd, "<13>1 2023-10-01T22:14:15+00:00 h app 7 - - one two  \n"},
+		{"syslog without a text", sys(func(*Network) {}), "<13>1 - h app - - -", "45 <13>1 2023-11-01T12:00:00+00:00 h app - - - \n"},
 		{"network of RFC 5424", net(func(*Network) {}), ietf, "<165>Feb  3 04:05:06 h app: text\n"},
 		{"network counted", net(func(n *Network) { n.Framing = "octet_counting" }), ietf, "33 <165>Feb  3 04:05:06 h app: text\n"},
 		{"network template", net(func(n *Network) { n.Template = template.Must("$MSG|\n") }), ietf, "text|\n"},

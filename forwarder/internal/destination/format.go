@@ -31,6 +31,11 @@ func (c *Common) text(priority bool) appendFunc {
 	case priority:
 		write = appendBSD
 	}
+	return c.oneLine(write)
+}
+
+// oneLine makes blanks of the ends of lines in a message if the flag no_multi_line says so; the last byte stays.
+func (c *Common) oneLine(write appendFunc) appendFunc {
 	if !c.noMultiLine {
 		return write
 	}
@@ -38,7 +43,7 @@ func (c *Common) text(priority bool) appendFunc {
 		start := len(dst)
 		dst = write(dst, m, ctx)
 		for line := dst[start:max(start, len(dst)-1)]; ; {
-			i := bytes.IndexByte(line, '\n')
+			i := bytes.IndexAny(line, "\r\n")
 			if i < 0 {
 				return dst
 			}
@@ -78,7 +83,7 @@ func appendBSD(dst []byte, m *logmsg.Message, c *template.Context) []byte {
 	return appendText(c.AppendTime(syslog.AppendPriority(dst, m.Priority), m.Timestamp, template.RFC3164), m)
 }
 
-// syslog is RFC 5424 without framing; a template writes MSG. What it returns is for one goroutine.
+// syslog is RFC 5424 without framing; a template writes MSG. As syslog-ng, it puts a blank before an empty MSG. What it returns is for one goroutine.
 func (c *Common) syslog() appendFunc {
 	var data []byte
 	return func(dst []byte, m *logmsg.Message, ctx *template.Context) []byte {
@@ -92,11 +97,11 @@ func (c *Common) syslog() appendFunc {
 		if ctx.Zone != nil {
 			out.Timestamp = ctx.InZone(m.Timestamp)
 		}
-		if c.Template == nil {
-			return ctx.AppendRFC5424(dst, &out)
-		}
 		out.Msg = nil
 		dst = append(ctx.AppendRFC5424(dst, &out), ' ')
+		if c.Template == nil {
+			return append(dst, m.Msg...)
+		}
 		return c.Template.Append(dst, m, ctx)
 	}
 }

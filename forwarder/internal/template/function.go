@@ -32,6 +32,17 @@ func (f *call) append(dst []byte, m *logmsg.Message, c *Context) []byte {
 	return f.run(dst, f.args, m, c)
 }
 
+// unescaped is a function: Escape is about the macros outside of functions, as in syslog-ng.
+type unescaped struct{ part }
+
+func (u unescaped) append(dst []byte, m *logmsg.Message, c *Context) []byte {
+	escape := c.Escape
+	c.Escape = false
+	dst = u.part.append(dst, m, c)
+	c.Escape = escape
+	return dst
+}
+
 // A writer appends what a function makes of its arguments.
 type writer func(dst []byte, args []*Template, m *logmsg.Message, c *Context) []byte
 

@@ -71,7 +71,7 @@ type Context struct {
 	syslog.Formatter
 	TimeFormat TimeFormat
 	Zone       *time.Location // nil: that of each stamp
-	Escape     bool           // quotes and backslashes in values get a backslash
+	Escape     bool           // quotes and backslashes in values get a backslash, but not in what functions make of them
 
 	value []byte // $_
 }
@@ -260,7 +260,7 @@ func (p *parser) dollar(rest string) error {
 		if err != nil {
 			return err
 		}
-		p.t.parts = append(p.t.parts, f)
+		p.t.parts = append(p.t.parts, unescaped{f})
 		p.pos += end + 2
 	default:
 		n := 0
