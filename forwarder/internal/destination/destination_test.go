@@ -215,6 +215,7 @@ func TestInitErrors(t *testing.T) {
 		{driver("network", func(n *Network) { n.Address, n.Failover = "a", &Failover{} }), "failover: servers is required: those that follow the primary one"},
 		{driver("network", func(n *Network) { n.Address, n.Failover = "a", &Failover{Failback: &Failback{}} }), "failover.failback: there is no server to come back from: servers is empty"},
 		{driver("network", func(n *Network) { n.Address, n.Failover = "a", &Failover{Servers: []string{"b", ""}} }), "failover.servers[1]: a server has no name"},
+		{driver("network", func(n *Network) { n.Address, n.Failover = "a", &Failover{Servers: []string{"::1", "b:514"}} }), `failover.servers[1]: "b:514" has a port, 514: all servers have that of the destination, and its other options`},
 		{driver("network", func(n *Network) {
 			n.Address, n.Failover = "a", &Failover{Servers: []string{"b"}, Failback: &Failback{SuccessfulProbesRequired: -1}}
 		}), "failover.failback.successful_probes_required: -1 is below the minimum 1"},

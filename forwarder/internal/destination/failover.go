@@ -2,6 +2,7 @@ package destination
 
 import (
 	"fmt"
+	"net"
 	"time"
 
 	"kad/forwarder/internal/option"
@@ -29,6 +30,9 @@ func (f *Failover) init() error {
 	for i, s := range f.Servers {
 		if s == "" {
 			return option.Errorf(fmt.Sprintf("failover.servers[%d]", i), "a server has no name")
+		}
+		if _, port, err := net.SplitHostPort(s); err == nil {
+			return option.Errorf(fmt.Sprintf("failover.servers[%d]", i), "%q has a port, %s: all servers have that of the destination, and its other options", s, port)
 		}
 	}
 	b := f.Failback

@@ -253,6 +253,7 @@ func TestFailover(t *testing.T) {
 		{"killed, reads all", 0, 0, syscall.SIGKILL, func(*Network) {}, 2000},
 		{"killed, slow", 16 << 10, 20 * time.Millisecond, syscall.SIGKILL, func(*Network) {}, 2000},
 		{"killed, never reads", 1, time.Hour, syscall.SIGKILL, func(*Network) {}, 2000},
+		{"accepts and never reads", 1, time.Hour, syscall.SIGCONT, func(n *Network) { n.Stall = option.Duration(300 * time.Millisecond) }, 2000},
 		{"stopped", 0, 0, syscall.SIGSTOP, func(n *Network) { n.Stall = option.Duration(300 * time.Millisecond) }, 2000},
 	} {
 		t.Run(test.name, func(t *testing.T) {
