@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"log/slog"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -11,10 +12,28 @@ import (
 	"kad/forwarder/internal/template"
 )
 
+// A syncLog is written by a timer, and read by the test.
+type syncLog struct {
+	mu   sync.Mutex // guards text
+	text bytes.Buffer
+}
+
+func (l *syncLog) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(b)
+}
+
+func (l *syncLog) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
 // However many messages are dropped, the log tells when that began, and how many it were when it has ended.
 func TestDropsLog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var log bytes.Buffer
+		var log syncLog
 		var d drops
 		d.logger.Store(slog.New(slog.NewTextHandler(&log, nil)))
 		for range 100 {
