@@ -28,7 +28,7 @@ SHELL := bash
 .NOTPARALLEL: # labs need the processors for themselves
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 .DEFAULT_GOAL := build
-.PHONY: help deps race-deps build test unit integration race lint fuzz bench bench-peers bench-curves bench-memory bench-failover chaos benchstat cover man completions demo demo-forwarder install packages clean
+.PHONY: help deps race-deps build test unit integration race lint fuzz bench bench-peers bench-curves bench-memory bench-failover bench-nats chaos benchstat cover man completions demo demo-forwarder install packages clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -132,6 +132,9 @@ bench-memory: deps build ## how much memory forwarder, syslog-ng and rsyslog tak
 
 bench-failover: deps build ## what the loss of a server costs, forwarder and syslog-ng side by side: FAILOVER='-runs 10 -only RELP'
 	@go run ./integration/failover $(FAILOVER)
+
+bench-nats: deps ## what the death of a JetStream leader costs at 20000 msg/s, and throughput beside a plain publisher
+	@go test -run '^$$' -bench '^BenchmarkNATS' -benchtime 1x -timeout 30m ./integration
 
 chaos: deps ## break a chain of forwarders at random for CHAOS=10m (SEED=N does the same again), and count what got lost
 	@mkdir -p dist

@@ -12,7 +12,7 @@ import (
 )
 
 // refreshInterval is how often the stream is looked at, for the status.
-const refreshInterval = 5 * time.Second
+const refreshInterval = 2 * time.Second
 
 // A publisher empties the queue of a destination into a stream. One goroutine publishes, as far as the window has room,
 // another one waits for the acknowledgements, in order, and publishes again what got none.

@@ -41,7 +41,7 @@ func (d Delivery) Hold() { _ = d.message.InProgress() }
 const heartbeat = time.Second
 
 // refreshInterval is how often a consumer is looked at.
-const refreshInterval = 5 * time.Second
+const refreshInterval = 2 * time.Second
 
 // Consume gives messages to take, on one goroutine, until ctx ends. An error tells why it has to begin anew.
 func (c *Client) Consume(ctx context.Context, o *ConsumerOptions, take func(Delivery)) error {

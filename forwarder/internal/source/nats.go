@@ -26,7 +26,7 @@ const natsWindow, maxNATSWindow, natsRead = 1024, 1 << 15, 256
 func newNATS(g *option.Globals) Driver {
 	n := &NATS{Common: common(g), Options: jetstream.Defaults(), timeReopen: time.Duration(g.TimeReopen)}
 	n.Window, n.AckWait = natsWindow, option.Duration(30*time.Second)
-	n.KeepHostname, n.parser.RFC5424 = true, true // nobody else knows the sender
+	n.KeepHostname = true // nobody else knows the sender
 	return n
 }
 
@@ -43,7 +43,9 @@ func (n *NATS) Init() error {
 	if err := n.Options.Init(); err != nil {
 		return err
 	}
-	return n.Common.Init()
+	err := n.Common.Init()
+	n.parser.RFC5424 = true
+	return err
 }
 
 // Open makes ready; the servers need not be there yet.

@@ -37,7 +37,7 @@ func (n *natsTest) publish(from, to int) (want []string) {
 	n.t.Helper()
 	js := n.JetStream()
 	for i := from; i < to; i++ {
-		if _, err := js.Publish(n.t.Context(), "logs.a.b", fmt.Appendf(nil, "%s%d", header, i)); err != nil {
+		if _, err := js.Publish(n.t.Context(), "logs.a.b", fmt.Appendf(nil, "<13>1 2026-11-22T01:02:03Z h a - - - %d", i)); err != nil {
 			n.t.Fatal(err)
 		}
 		want = append(want, fmt.Sprint(i))
