@@ -13,19 +13,19 @@ import (
 	"kad/integration/lab"
 )
 
-// A block is commands of the tutorial for a host, or for both relays, and what the last of them prints, where the page shows it.
+// A block is commands of a page for a host, or for both relays, and what the last of them prints, where the page shows it.
 type block struct {
-	line     int
-	place    string // "relays", "loghost01", "client", "build"
+	where    string // file and line
+	place    string // "relays", "loghost01", "client", "build", "relay"
 	commands []string
 	output   string
 }
 
 var fence = regexp.MustCompile("(?ms)^```(sh (\\w+)|text)\n(.*?)^```$")
 
-// tutorial returns the blocks of docs/tutorial.md.
-func tutorial(t *testing.T) (blocks []block) {
-	text, err := os.ReadFile("../docs/tutorial.md")
+// blocks returns those of a page.
+func blocks(t *testing.T, page string) (blocks []block) {
+	text, err := os.ReadFile("../" + page)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,17 +36,20 @@ func tutorial(t *testing.T) (blocks []block) {
 			continue
 		}
 		blocks = append(blocks, block{
-			line:     1 + strings.Count(string(text[:m[0]]), "\n"),
+			where:    fmt.Sprintf("%s:%d", page, 1+strings.Count(string(text[:m[0]]), "\n")),
 			place:    string(text[m[4]:m[5]]),
 			commands: strings.Split(strings.TrimSuffix(body, "\n"), "\n"),
 		})
 	}
+	if len(blocks) == 0 {
+		t.Fatalf("%s has no commands", page)
+	}
 	return blocks
 }
 
-// TestTutorial follows docs/tutorial.md to the letter, on hosts that have what this machine has installed, and no systemd: a
-// script stands in for systemctl.
-func TestTutorial(t *testing.T) {
+// TestPages follows the pages of docs/ that have commands to the letter, on hosts that have what this machine has installed, and
+// no systemd: a script stands in for systemctl.
+func TestPages(t *testing.T) {
 	t.Parallel()
 	l := lab.New(t, lab.Options{Writable: true})
 	l.Require("keepalived", "apt-get", "dpkg", "setpriv", "logger")
@@ -54,6 +57,7 @@ func TestTutorial(t *testing.T) {
 		"loghost01": l.AddHost("loghost01", "192.168.245.52/24"),
 		"loghost02": l.AddHost("loghost02", "192.168.245.53/24"),
 		"client":    l.AddHost("client", "192.168.245.10/24"),
+		"relay":     l.AddHost("relay", "192.168.245.54/24"), // with syslog-ng
 	}
 	l.EnableSSH()
 	systemctl, err := os.ReadFile("testdata/systemctl")
@@ -63,11 +67,7 @@ func TestTutorial(t *testing.T) {
 	for _, h := range hosts {
 		h.WriteFile("/usr/local/bin/systemctl", systemctl, 0o755)
 	}
-	blocks := tutorial(t)
-	if len(blocks) < 10 {
-		t.Fatalf("%d blocks of commands in the tutorial", len(blocks))
-	}
-	for _, b := range blocks {
+	for _, b := range blocks(t, "docs/tutorial.md") {
 		switch b.place {
 		case "build":
 			buildPackages(t, b, hosts)
@@ -78,6 +78,15 @@ func TestTutorial(t *testing.T) {
 			follow(t, l, b, hosts[b.place])
 		}
 	}
+	for _, b := range blocks(t, "docs/failures.md") {
+		follow(t, l, b, hosts[b.place])
+	}
+
+	hosts["relay"].WriteFile("/etc/syslog-ng/syslog-ng.conf", []byte(readExample(t, "syslog-ng/syslog-ng.conf")), 0o644)
+	follow(t, l, block{where: "before", commands: []string{"systemctl start syslog-ng", "apt-get install --yes /tmp/kad-forwarder_*.deb"}}, hosts["relay"])
+	for _, b := range blocks(t, "docs/migration.md") {
+		follow(t, l, b, hosts[b.place])
+	}
 }
 
 // buildPackages runs commands at the top of the project, and brings the packages to the hosts.
@@ -86,7 +95,7 @@ func buildPackages(t *testing.T, b block, hosts map[string]*lab.Host) {
 		cmd := exec.Command("sh", "-ec", command)
 		cmd.Dir = ".."
 		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Fatalf("docs/tutorial.md:%d: %v\n%s", b.line, err, out)
+			t.Fatalf("%s: %v\n%s", b.where, err, out)
 		}
 	}
 	packages, err := filepath.Glob("../dist/*.deb")
@@ -113,14 +122,14 @@ func follow(t *testing.T, l *lab.Lab, b block, h *lab.Host) {
 		last++
 	}
 	if r := h.Run("bash", "-ec", strings.Join(b.commands[:last], "\n")); r.Code != 0 {
-		t.Fatalf("docs/tutorial.md:%d: %s: %+v\n%s", b.line, h.Name, r, l.State())
+		t.Fatalf("%s: %s: %+v\n%s", b.where, h.Name, r, l.State())
 	}
 	if b.output == "" {
 		return
 	}
 	l.Eventually(30*time.Second, func() error {
 		if r := h.Run("bash", "-ec", b.commands[last]); !lab.SameTable(r.Stdout, b.output) {
-			return fmt.Errorf("docs/tutorial.md:%d: %s: %s\ngot\n%s%s\nwant\n%s", b.line, h.Name, b.commands[last], r.Stdout, r.Stderr, b.output)
+			return fmt.Errorf("%s: %s: %s\ngot\n%s%s\nwant\n%s", b.where, h.Name, b.commands[last], r.Stdout, r.Stderr, b.output)
 		}
 		return nil
 	})
