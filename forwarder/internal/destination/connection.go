@@ -281,8 +281,11 @@ func (c *connection) isSilent(limit time.Duration) bool {
 }
 
 // buffer is how many bytes the receive buffer of the server can hold. The window that it advertises may grow while the
-// buffer fills, until both meet: it has been seen at half of the buffer's size at least.
-func (c *connection) buffer() int64 { return 2 * c.widest }
+// buffer fills, until both meet: it has been seen at half of the buffer's size at least. The last packet is taken as a whole.
+func (c *connection) buffer() int64 { return 2*c.widest + maxPacket }
+
+// maxPacket is the longest packet that Linux hands up: segments that came one after the other are one (GRO).
+const maxPacket = 64 << 10
 
 // unread is how many of the bytes that were acknowledged may be unread.
 func (c *connection) unread() int64 { return c.buffer() - int64(c.info.Snd_wnd) }
