@@ -1,8 +1,11 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
+	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -95,5 +98,95 @@ func TestStopIsBounded(t *testing.T) {
 	s.stopsWithin(20 * time.Second)
 	if !strings.Contains(s.said(), "messages are lost") {
 		t.Errorf("the lost messages are not told\n%s", s.said())
+	}
+}
+
+// TestStopDuringReload stops in the middle of a reload that changes everything, while clients send that do not close, and servers take
+// nothing: after drain_timeout, or at a second SIGTERM, it does not wait for them.
+func TestStopDuringReload(t *testing.T) {
+	deaf, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer deaf.Close()
+	for _, test := range []struct {
+		name, drain string
+		port, terms int
+	}{
+		{"no server", "1s", freePort(t), 1},
+		{"a server that does not read", "1s", deaf.Addr().(*net.TCPAddr).Port, 1},
+		{"twice", "2m", deaf.Addr().(*net.TCPAddr).Port, 2},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			port, dir := freePort(t), t.TempDir()
+			config := func(change int) string {
+				return fmt.Sprintf(`
+[options]
+drain_timeout = %q
+[source.tcp]
+driver = "network"
+ip = "127.0.0.1"
+port = %d
+max_connections = %d
+[destination.memory]
+driver = "network"
+address = "127.0.0.1"
+port = %d
+log_fifo_size = %d
+[destination.disk]
+driver = "network"
+address = "127.0.0.1"
+port = %[4]d
+disk_buffer = { dir = %[6]q, reliable = true, capacity_bytes = %[7]d }
+[log.all]
+source = ["tcp"]
+destination = ["memory", "disk"]
+flags = ["flow_control"]
+`, test.drain, port, 10+change, test.port, 100+change, dir, 1<<20+change)
+			}
+			s := serve(t, config(0))
+			stop := make(chan struct{})
+			defer close(stop)
+			for range 4 {
+				go sendOnAndOn(fmt.Sprintf("127.0.0.1:%d", port), stop)
+			}
+			s.write(config(1))
+			s.signal(syscall.SIGHUP, "configuration is loaded")
+			s.write(config(2))
+			_ = s.Process.Signal(syscall.SIGHUP)
+			time.Sleep(rand.N(50 * time.Millisecond)) // anything may be under way
+			for range test.terms - 1 {
+				_ = s.Process.Signal(syscall.SIGTERM)
+				happens(func() bool { // it stops when nobody can connect
+					conn, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+					if err == nil {
+						_ = conn.Close()
+					}
+					return err != nil
+				})
+			}
+			s.stopsWithin(20 * time.Second)
+		})
+	}
+}
+
+// sendOnAndOn sends until stop is closed, and neither looks whether the connection has ended nor closes it.
+func sendOnAndOn(addr string, stop chan struct{}) {
+	conn, err := net.Dial("tcp", addr)
+	if err != nil {
+		return
+	}
+	defer conn.Close()
+	for {
+		select {
+		case <-stop:
+			return
+		default:
+		}
+		_ = conn.SetWriteDeadline(time.Now().Add(10 * time.Millisecond))
+		_, err := fmt.Fprintln(conn, "<13>Oct 11 22:14:15 h app: on and on")
+		if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+			return
+		}
 	}
 }

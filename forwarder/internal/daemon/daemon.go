@@ -9,6 +9,8 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -46,6 +48,7 @@ type Daemon struct {
 	signals  chan os.Signal // from before the configuration is loaded: a SIGHUP that comes early would end the process
 	requests chan func()    // of other goroutines
 	stopping chan struct{}
+	hurried  chan struct{} // closed when sources are not waited for any more
 }
 
 // A generation is what one configuration needs, and whether it runs. Parts go from one generation to the next.
@@ -80,6 +83,7 @@ func New(load func() (*config.Config, error), stderr io.Writer) (*Daemon, error)
 	d := &Daemon{
 		load: load, log: newHandler(stderr), generation: &generation{},
 		signals: make(chan os.Signal, 4), requests: make(chan func()), stopping: make(chan struct{}),
+		hurried: make(chan struct{}),
 	}
 	d.logger = slog.New(d.log)
 	signal.Notify(d.signals, syscall.SIGUSR1, syscall.SIGHUP)
@@ -106,8 +110,8 @@ func (d *Daemon) open() error {
 	return d.openDoors()
 }
 
-// Run works until ctx ends, then drains: the sources stop, what they have read is sent, for at most drain_timeout. SIGHUP
-// reloads, SIGUSR1 opens files anew.
+// Run works until ctx ends, then drains: the sources stop, what they have read is sent, for at most drain_timeout, or until SIGTERM
+// or SIGINT comes then. SIGHUP reloads, SIGUSR1 opens files anew.
 func (d *Daemon) Run(ctx context.Context) error {
 	d.start()
 	defer signal.Stop(d.signals)
@@ -194,19 +198,41 @@ func (d *Daemon) reopen() {
 	}
 }
 
-// stop ends the sources, then the destinations, and says what is lost when it has waited long enough.
+// lateTimeout is how long after drain_timeout parts may take to end: what is in memory may have to be written to a disk.
+const lateTimeout = 10 * time.Second
+
+// stop drains for at most drain_timeout, or until it is told to end once more, and does not wait for what does not end then.
 func (d *Daemon) stop() error {
-	deadline := time.AfterFunc(time.Duration(d.config.DrainTimeout), func() {
-		for _, s := range d.destinations {
-			s.cancel()
-		}
-	})
-	defer deadline.Stop()
+	again := make(chan os.Signal, 1)
+	signal.Notify(again, syscall.SIGTERM, syscall.SIGINT)
+	defer signal.Stop(again)
+	drained := make(chan error, 1)
+	go func() { drained <- d.drain() }()
+	select {
+	case err := <-drained:
+		return err
+	case <-again:
+	case <-time.After(time.Duration(d.config.DrainTimeout)):
+	}
+	close(d.hurried)
+	for _, s := range d.destinations {
+		s.cancel()
+	}
+	select {
+	case err := <-drained:
+		return err
+	case <-time.After(lateTimeout):
+		return fmt.Errorf("not all has ended %v after drain_timeout: %s", lateTimeout, strings.Join(d.running(), ", "))
+	}
+}
+
+// drain ends the sources, then the destinations, and says what is lost.
+func (d *Daemon) drain() error {
 	for _, r := range d.sources {
 		r.cancel()
 	}
 	for _, r := range d.sources {
-		<-r.ended
+		d.await(r)
 	}
 	for _, s := range d.destinations {
 		s.Drain()
@@ -220,6 +246,42 @@ func (d *Daemon) stop() error {
 		return fmt.Errorf("%d messages are lost, they could not be sent within drain_timeout", lost)
 	}
 	return nil
+}
+
+// await waits until a source has ended, if there is time for that.
+func (d *Daemon) await(r *reading) {
+	select {
+	case <-r.ended:
+	case <-d.hurried:
+	}
+}
+
+// running names what has not ended.
+func (d *Daemon) running() (names []string) {
+	for _, r := range d.sources {
+		if !isClosed(r.ended) {
+			names = append(names, "source "+r.name)
+		}
+	}
+	for _, s := range d.destinations {
+		if !isClosed(s.ended) {
+			names = append(names, s.String())
+		}
+	}
+	if names == nil {
+		names = []string{"what an earlier configuration had"}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+func isClosed(c chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
 }
 
 // finish waits until a destination has ended, and returns how many messages it could not send and does not keep.

@@ -234,7 +234,7 @@ func (d *Daemon) retire(leaving []*reading, busy []func() bool, retired []*sendi
 	})
 	defer deadline.Stop()
 	for _, r := range leaving {
-		<-r.ended
+		d.await(r)
 	}
 	for _, isBusy := range busy {
 		for isBusy() {

@@ -203,10 +203,10 @@ func (n *Network) probe(ctx context.Context, server string, mustTake bool) error
 		if !mustTake {
 			return nil
 		}
-		deadline, _ := ctx.Deadline()
-		if err := errors.Join(tcp.CloseWrite(), tcp.SetReadDeadline(deadline)); err != nil {
+		if err := tcp.CloseWrite(); err != nil {
 			return err
 		}
+		defer context.AfterFunc(ctx, func() { _ = tcp.SetReadDeadline(time.Now()) })() // of an open socket
 		if _, err = io.Copy(io.Discard, tcp); errors.Is(err, os.ErrDeadlineExceeded) {
 			return errStalled
 		}
