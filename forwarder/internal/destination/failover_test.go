@@ -532,6 +532,28 @@ func TestFailback(t *testing.T) {
 	}
 }
 
+// A server that hangs when the primary one is back does not tell that it has read what its kernel has: the primary one gets it too.
+func TestFailbackFromHungServer(t *testing.T) {
+	port, dir := freePort(t), t.TempDir()
+	address := func(ip string) string { return net.JoinHostPort(ip, strconv.Itoa(port)) }
+	second := startSink(t, address("127.0.0.2"), filepath.Join(dir, "2"), 0, 0)
+	f := startFeed(t, func(n *Network) {
+		n.Port, n.DeadPeer = port, option.Duration(300*time.Millisecond)
+		n.Failover.Failback = &Failback{TCPProbeInterval: option.Duration(20 * time.Millisecond), SuccessfulProbesRequired: 2}
+	})
+	f.add(100)
+	waitFor(t, "failover", func() bool { st, _ := f.d.Status(); return st.Address == address("127.0.0.2") })
+	second.signal(t, syscall.SIGSTOP)
+	f.add(500)
+	waitFor(t, "acknowledgement", func() bool { _, _, _, waiting := f.d.Counts(); return waiting == 0 })
+	first := startSink(t, address("127.0.0.1"), filepath.Join(dir, "1"), 0, 0)
+	waitFor(t, "failback", func() bool { st, _ := f.d.Status(); return st.Address == address("127.0.0.1") })
+	second.signal(t, syscall.SIGKILL)
+	f.add(100)
+	f.finish(t)
+	f.check(t, 600, second, first)
+}
+
 // A primary server that hangs is not failed back to while its kernel answers the probes.
 func TestNoFailbackIntoHungServer(t *testing.T) {
 	port, dir := freePort(t), t.TempDir()

@@ -13,6 +13,7 @@ import (
 var (
 	errSilent  = errors.New("it has not answered for dead_peer_timeout")
 	errStalled = errors.New("it has taken nothing for stall_timeout")
+	errOpen    = errors.New("it has not closed for dead_peer_timeout, and may not have read all")
 )
 
 // While something is on its way the kernel is asked so often what has arrived, and when so many bytes were written since.
@@ -184,7 +185,11 @@ func (s *sender) wait() {
 	case <-s.probe.C:
 		s.startProbe()
 	case <-s.finished.C: // a server that does not close, though all has arrived
-		s.leave()
+		if s.next != nil {
+			s.lose(errOpen)
+		} else {
+			s.leave()
+		}
 	case f := <-s.commands:
 		f()
 	case <-s.ctx.Done():
@@ -320,14 +325,11 @@ func (s *sender) lose(reason error) {
 	}
 }
 
-// leave ends a connection of which all has arrived.
+// leave ends the last connection, of which all has arrived.
 func (s *sender) leave() {
 	s.conn.close()
 	s.settle(s.conn)
 	s.conn, s.finishing = nil, false
-	if s.next != nil {
-		s.takeNext()
-	}
 }
 
 func (s *sender) takeNext() {
