@@ -164,6 +164,9 @@ func (g *generator) branches() string {
 		for range g.IntN(3) {
 			parts = append(parts, g.harmless())
 		}
+		if g.chance(15) {
+			parts = append(parts, g.branches())
+		}
 		return strings.Join(parts, " ")
 	}
 	if g.chance(50) {

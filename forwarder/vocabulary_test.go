@@ -58,13 +58,14 @@ var templates = []string{
 	`$(format-json --key c1 --key c2 --key k.* --key j.* msg=$MSG)`, `$(format-json --scope rfc5424 --exclude DATE)`, `$(format-welf host=$HOST msg=$MSG)`,
 	`$(sanitize $MSG) $(replace-delimiter " =" "_" $MSG) $(+ 1 $LEVEL_NUM) $(md5 $MSG)`,
 	`$(explode " " $MSG) $(list-append "$HOST" "$PROGRAM") $(list-count $MSG)`,
+	`$(names k.* j.*) $(values c?) $(list-search two $(explode " " $MSG)) $(list-search --mode glob "[kb]*" $MSG) $(max $MSG)`,
 	`$(base64-encode $MSG) $(url-encode $MSG) $(echo $PROGRAM $PID)`,
 }
 
 // datedTemplates and datedOptions are those that only dated configurations have.
 var (
 	datedTemplates = []string{
-		`$ISODATE $HOST $MSGHDR$MSG`, `$DATE|$FULLDATE|$UNIXTIME|$STAMP|$TZ|$MSEC`, `$YEAR-$MONTH-$DAY $HOUR:$MIN:$SEC $WEEK_DAY $WEEK $YEAR_DAY $AMPM $HOUR12 $MONTH_ABBREV`, `$S_DATE $S_STAMP ${S_USEC}`,
+		`$ISODATE $HOST $MSGHDR$MSG`, `$RAWMSG`, `$DATE|$FULLDATE|$UNIXTIME|$STAMP|$TZ|$MSEC`, `$YEAR-$MONTH-$DAY $HOUR:$MIN:$SEC $WEEK_DAY $WEEK $YEAR_DAY $AMPM $HOUR12 $MONTH_ABBREV`, `$S_DATE $S_STAMP ${S_USEC}`,
 	}
 	datedOptions = []string{`ts-format(iso)`, `ts-format(full)`, `ts-format(unix)`, `frac-digits(3)`, `frac-digits(6)`, `time-zone("America/New_York")`, `send-time-zone("+03:30")`}
 )

@@ -69,6 +69,7 @@ func TestRender(t *testing.T) {
 		{"network syslog_protocol, one line", net(func(n *Network) {
 			n.Flags, n.Template = []string{"syslog-protocol", "no-multi-line"}, template.Must("$MSG\r\n")
 		}), bsd, "<13>1 2023-10-01T22:14:15+00:00 h app 7 - - one two  \n"},
+		{"syslog with a byte order mark", sys(func(n *Network) { n.Transport = "udp" }), "<13>1 - h app - - - \xef\xbb\xbftext", "<13>1 2023-11-01T12:00:00+00:00 h app - - - \xef\xbb\xbftext\n"},
 		{"syslog without a text", sys(func(*Network) {}), "<13>1 - h app - - -", "45 <13>1 2023-11-01T12:00:00+00:00 h app - - - \n"},
 		{"network of RFC 5424", net(func(*Network) {}), ietf, "<165>Feb  3 04:05:06 h app: text\n"},
 		{"network counted", net(func(n *Network) { n.Framing = "octet_counting" }), ietf, "33 <165>Feb  3 04:05:06 h app: text\n"},

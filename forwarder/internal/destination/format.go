@@ -83,6 +83,8 @@ func appendBSD(dst []byte, m *logmsg.Message, c *template.Context) []byte {
 	return appendText(c.AppendTime(syslog.AppendPriority(dst, m.Priority), m.Timestamp, template.RFC3164), m)
 }
 
+const byteOrderMark = "\xef\xbb\xbf"
+
 // syslog is RFC 5424 without framing; a template writes MSG. As syslog-ng, it puts a blank before an empty MSG. What it returns is for one goroutine.
 func (c *Common) syslog() appendFunc {
 	var data []byte
@@ -99,6 +101,9 @@ func (c *Common) syslog() appendFunc {
 		}
 		out.Msg = nil
 		dst = append(ctx.AppendRFC5424(dst, &out), ' ')
+		if m.UTF8 && (c.Template != nil || len(m.Msg) > 0) {
+			dst = append(dst, byteOrderMark...)
+		}
 		if c.Template == nil {
 			return append(dst, m.Msg...)
 		}

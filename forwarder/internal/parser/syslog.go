@@ -63,6 +63,9 @@ func (s *Syslog) Process(m *logmsg.Message) bool {
 	if len(inner.ProcID) == 0 {
 		inner.ProcID = m.ProcID
 	}
+	if inner.Version == 0 { // what RFC 3164 does not have stays
+		inner.MsgID, inner.StructuredData = m.MsgID, m.StructuredDataBytes()
+	}
 	if len(inner.Hostname) == 0 {
 		inner.Hostname = m.Hostname
 	} else {
@@ -111,6 +114,8 @@ func ParsePriority(text string) (syslog.Priority, error) {
 // A Header says what is done with a message besides parsing it.
 type Header struct {
 	NoParse, NoMultiLine, SanitizeUTF8, NoLegacyHeader, StoreRaw, Kernel bool
+
+	AssumeUTF8, ValidateUTF8 bool // messages, or those that are UTF-8, leave with a byte order mark where they leave by RFC 5424
 }
 
 // HeaderOptions reads the flags of sources and of the syslog parser. Of two that contradict each other the first counts.
@@ -143,7 +148,11 @@ func HeaderOptions(flags []string) (p syslog.Parser, h Header, err error) {
 			h.NoLegacyHeader = false
 		case "store_raw_message":
 			h.StoreRaw = true
-		case "validate_utf8", "assume_utf8", "guess_timezone", "empty_lines", "threaded":
+		case "assume_utf8":
+			h.AssumeUTF8 = true
+		case "validate_utf8":
+			h.ValidateUTF8 = true
+		case "guess_timezone", "empty_lines", "threaded":
 		default:
 			return p, h, option.Errorf(fmt.Sprintf("flags[%d]", i), "flag %q is not known, want %s", f, strings.Join(headerFlags, ", "))
 		}

@@ -21,10 +21,10 @@ func TestSyslog(t *testing.T) {
 		text   string
 		want   string
 	}{
-		{"RFC 3164", &Syslog{}, "<34>Oct 11 22:14:15 in su[9]: text", "34 in su 9 text"},
+		{"RFC 3164", &Syslog{}, "<34>Oct 11 22:14:15 in su[9]: text", `34 in su 9 text[of before="x"]`},
 		{"RFC 5424", &Syslog{Flags: []string{"syslog-protocol"}}, `<34>1 2003-10-11T22:14:15Z in su 9 ID [e@1 a="b"] text`, `34 in su 9 text[e@1 a="b"]`},
-		{"a default priority", &Syslog{DefaultPriority: "mail.err"}, "su: text", "19 h su  text"},
-		{"no host", &Syslog{Flags: []string{"no-hostname"}}, "<34>Oct 11 22:14:15 su: text", "34 h su  text"},
+		{"a default priority", &Syslog{DefaultPriority: "mail.err"}, "su: text", `19 h su  text[of before="x"]`},
+		{"no host", &Syslog{Flags: []string{"no-hostname"}}, "<34>Oct 11 22:14:15 su: text", `34 h su  text[of before="x"]`},
 		{"no message", &Syslog{Flags: []string{"syslog-protocol", "no-rfc3164-fallback"}}, "<34>text", "43  syslog-ng " + pid + " Error processing log message: <34>text"},
 		{"a cut message", &Syslog{Flags: []string{"syslog-protocol"}}, "<34>1 nonsense", "43  syslog-ng " + pid + " Error processing log message: <34>1>@< nonsense"},
 		{"no priority", &Syslog{}, "<x>text", "43  syslog-ng " + pid + " Error processing log message: <x>text"},
@@ -79,7 +79,7 @@ func TestHeaderOptions(t *testing.T) {
 		{"no-parse kernel no-multi-line sanitize-utf8 store-raw-message", syslog.Parser{}, Header{NoParse: true, Kernel: true, NoMultiLine: true, SanitizeUTF8: true, StoreRaw: true}},
 		{"dont-store-legacy-msghdr", syslog.Parser{}, Header{NoLegacyHeader: true}},
 		{"store-legacy-msghdr dont-store-legacy-msghdr", syslog.Parser{}, Header{}},
-		{"validate-utf8 assume_utf8 guess-timezone empty-lines threaded", syslog.Parser{}, Header{}},
+		{"validate-utf8 assume_utf8 guess-timezone empty-lines threaded", syslog.Parser{}, Header{AssumeUTF8: true, ValidateUTF8: true}},
 	} {
 		t.Run(test.flags, func(t *testing.T) {
 			p, h, err := HeaderOptions(strings.Fields(test.flags))

@@ -79,6 +79,10 @@ var functions = map[string]function{
 	"-":                 {0, -1, arithmetic(subtract, func(a, b float64) float64 { return a - b })},
 	"*":                 {0, -1, arithmetic(multiply, func(a, b float64) float64 { return a * b })},
 	"/":                 {0, -1, arithmetic(divide, func(a, b float64) float64 { return a / b })},
+	"min":               {1, 1, wholeNumber},
+	"max":               {1, 1, wholeNumber},
+	"sum":               {1, 1, wholeNumber},
+	"average":           {1, 1, wholeNumber},
 	"%":                 {0, -1, arithmetic(remainder, math.Mod)},
 }
 
@@ -89,6 +93,7 @@ func init() { // they call the parser
 	forms = map[string]func(t *Template, words []string) (part, error){
 		"if": parseIf, "or": parseOr, "grep": parseGrep, "template": parseTemplate, "sanitize": parseSanitize,
 		"format-json": parseJSON, "format-flat-json": parseFlatJSON, "format-welf": parseWELF, "map": parseMap,
+		"names": parseNames, "values": parseValues, "list-search": parseSearch,
 	}
 	for name := range hashes {
 		forms[name] = parseHash(name)
@@ -497,6 +502,14 @@ func remainder(a, b int64) (int64, bool) {
 		return 0, false
 	}
 	return a % b, true
+}
+
+// wholeNumber is the minimum, maximum, sum and average of the only message there is outside of correlations.
+func wholeNumber(dst []byte, args []*Template, m *logmsg.Message, c *Context) []byte {
+	if n, ok := parseInt(args[0].append(nil, m, c)); ok {
+		return strconv.AppendInt(dst, n, 10)
+	}
+	return dst
 }
 
 const notANumber = "NaN"

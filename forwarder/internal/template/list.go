@@ -3,10 +3,12 @@ package template
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
 	"kad/forwarder/internal/logmsg"
+	"kad/forwarder/internal/match"
 )
 
 // AppendItem appends an item of a list: in quotes, its backslashes and control characters escaped, if it is empty or has a
@@ -183,6 +185,80 @@ func explode(dst []byte, args []*Template, m *logmsg.Message, c *Context) []byte
 // implode joins the items of lists.
 func implode(dst []byte, args []*Template, m *logmsg.Message, c *Context) []byte {
 	return append(dst, bytes.Join(allItems(args[1:], m, c), args[0].append(nil, m, c))...)
+}
+
+// parseNames and parseValues read $(names GLOB...) and $(values GLOB...), which take the options of $(format-json).
+func parseNames(t *Template, words []string) (part, error) {
+	return parseFormat(t, words, func(dst []byte, values []pairValue, _ *pairs) []byte {
+		return appendPairs(dst, values, func(v pairValue) string { return v.name })
+	})
+}
+
+func parseValues(t *Template, words []string) (part, error) {
+	return parseFormat(t, words, func(dst []byte, values []pairValue, _ *pairs) []byte {
+		return appendPairs(dst, values, func(v pairValue) string { return v.value })
+	})
+}
+
+// appendPairs makes a list of values, which are sorted downwards.
+func appendPairs(dst []byte, values []pairValue, text func(pairValue) string) []byte {
+	var items [][]byte
+	for _, v := range slices.Backward(values) {
+		items = append(items, []byte(text(v)))
+	}
+	return appendList(dst, items)
+}
+
+// parseSearch reads $(list-search [--mode MODE] [--start-index N] PATTERN LIST...): the number of the first item that
+// matches.
+func parseSearch(t *Template, words []string) (part, error) {
+	options, first := match.Options{Type: "string"}, int64(0)
+	for len(words) > 1 && strings.HasPrefix(words[0], "--") {
+		option, arg, joined := strings.Cut(words[0], "=")
+		words = words[1:]
+		if !joined {
+			arg, words = words[0], words[1:]
+		}
+		mode, known := searchModes[arg]
+		var isNumber bool
+		switch {
+		case option == "--mode" && known:
+			options = mode
+		case option == "--start-index":
+			if first, isNumber = parseInt([]byte(arg)); isNumber {
+				continue
+			}
+			fallthrough
+		default:
+			return nil, fmt.Errorf("$(list-search) has no option %s %s", option, arg)
+		}
+	}
+	if len(words) == 0 {
+		return nil, fmt.Errorf("$(list-search) has no pattern")
+	}
+	pattern, err := match.Compile(words[0], options)
+	if err != nil {
+		return nil, err
+	}
+	args, err := parseArgs(t, words[1:])
+	return macro(func(dst []byte, m *logmsg.Message, c *Context) []byte {
+		items := allItems(args, m, c)
+		start := first
+		if start < 0 {
+			start = max(0, start+int64(len(items)))
+		}
+		for i := start; i < int64(len(items)); i++ {
+			if pattern.Match(items[i]) {
+				return strconv.AppendInt(dst, i, 10)
+			}
+		}
+		return dst
+	}), err
+}
+
+var searchModes = map[string]match.Options{
+	"literal": {Type: "string"}, "prefix": {Type: "string", Flags: []string{"prefix"}}, "substring": {Type: "string", Flags: []string{"substring"}},
+	"glob": {Type: "glob"}, "pcre": {Type: "pcre"},
 }
 
 // parseMap reads $(map TEMPLATE LIST...): the template stands for each item, which is $_ in it.

@@ -40,6 +40,14 @@ type pairValue struct {
 	name, kind, value string
 }
 
+// key is how the name of a value is written: a dot at its beginning is an underscore.
+func (p *pairs) key(name string) string {
+	if rest, dot := strings.CutPrefix(name, "."); dot && !p.keepDot {
+		return "_" + rest
+	}
+	return name
+}
+
 // parseJSON reads the arguments of $(format-json).
 func parseJSON(t *Template, words []string) (part, error) { return parseFormat(t, words, appendJSON) }
 
@@ -312,7 +320,7 @@ func (p *pairs) values(m *logmsg.Message, c *Context) []pairValue {
 	for _, v := range chosen {
 		values = append(values, v)
 	}
-	slices.SortFunc(values, func(a, b pairValue) int { return strings.Compare(b.name, a.name) })
+	slices.SortFunc(values, func(a, b pairValue) int { return strings.Compare(p.key(b.name), p.key(a.name)) })
 	return values
 }
 
@@ -364,14 +372,9 @@ type jsonNode struct {
 func appendJSON(dst []byte, values []pairValue, p *pairs) []byte {
 	root := &jsonNode{kids: []*jsonNode{}}
 	for _, v := range values {
-		name, dot := strings.CutPrefix(v.name, ".")
-		path := strings.Split(name, ".")
-		switch {
-		case dot && p.keepDot:
-			path[0] = "." + path[0]
-		case dot:
-			path[0] = "_" + path[0]
-		}
+		key := p.key(v.name)
+		path := strings.Split(key[min(1, len(key)):], ".")
+		path[0] = key[:min(1, len(key))] + path[0]
 		root.insert(path, v)
 	}
 	return root.append(dst)
@@ -454,13 +457,7 @@ func appendFlatJSON(dst []byte, values []pairValue, p *pairs) []byte {
 		if i > 0 {
 			dst = append(dst, ',')
 		}
-		name, dot := strings.CutPrefix(v.name, ".")
-		if dot && p.keepDot {
-			name = v.name
-		} else if dot {
-			name = "_" + name
-		}
-		dst = append(appendJSONString(dst, name), ':')
+		dst = append(appendJSONString(dst, p.key(v.name)), ':')
 		dst = appendJSONValue(dst, v)
 	}
 	return append(dst, '}')
