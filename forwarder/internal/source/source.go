@@ -309,7 +309,7 @@ func (r *reader) handle(frame []byte) {
 	if o.header.SanitizeUTF8 && m.Version == 0 && !syslog.ValidUTF8(m.Msg) {
 		m.Msg = syslog.AppendSanitized(nil, m.Msg)
 	}
-	m.UTF8 = m.UTF8 || o.header.AssumeUTF8 || o.header.ValidateUTF8 && syslog.ValidUTF8(m.Msg)
+	m.UTF8 = m.UTF8 || o.header.AssumeUTF8 || o.header.ValidateUTF8 && (m.Version > 0 || !o.header.SanitizeUTF8) && syslog.ValidUTF8(m.Msg)
 	if o.header.NoMultiLine {
 		m.Msg = oneLine(m.Msg)
 	}

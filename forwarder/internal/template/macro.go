@@ -52,7 +52,12 @@ var macros = map[string]macro{
 		return strconv.AppendUint(dst, uint64(m.Origin.Port), 10)
 	},
 	"MSGHDR": func(dst []byte, m *logmsg.Message, _ *Context) []byte { return m.AppendHeader(dst) },
-	"SDATA":  func(dst []byte, m *logmsg.Message, _ *Context) []byte { return m.AppendStructuredData(dst) },
+	"SDATA": func(dst []byte, m *logmsg.Message, c *Context) []byte {
+		if c.Escape {
+			return c.appendValue(dst, m.StructuredDataBytes())
+		}
+		return m.AppendStructuredData(dst)
+	},
 	"TAGS": func(dst []byte, m *logmsg.Message, _ *Context) []byte {
 		for i, tag := range m.Tags() {
 			if i > 0 {

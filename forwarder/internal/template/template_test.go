@@ -109,11 +109,11 @@ func TestAppend(t *testing.T) {
 }
 
 func TestContext(t *testing.T) {
-	m := parse(t, `<13>1 2023-07-03T04:05:06.123456Z h a - - - it's`)
+	m := parse(t, `<13>1 2023-07-03T04:05:06.123456Z h a - - [e@1 x="1"] it's`)
 	c := &Context{TimeFormat: RFC3339, Zone: time.FixedZone("", -3*3600), Escape: true}
 	c.FracDigits = 3
-	got := string(Must("$STAMP $DATE $UNIXTIME $MSG $(echo $MSG) $_").Append(nil, m, c))
-	if want := `2023-07-03T01:05:06.123-03:00 Jul  3 01:05:06.123 1688357106.123 it\'s it's `; got != want {
+	got := string(Must("$STAMP $DATE $UNIXTIME $MSG $(echo $MSG) $SDATA $_").Append(nil, m, c))
+	if want := `2023-07-03T01:05:06.123-03:00 Jul  3 01:05:06.123 1688357106.123 it\'s it's [e@1 x=\"1\"] `; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
