@@ -171,12 +171,12 @@ func (g *generator) message(rfc5424 bool) string {
 	return fmt.Sprintf("<%d>1 %s %s %s %s %s %s %s", g.IntN(192), stamp, host, pick(g, []string{"a", "b", "c"}), pick(g, []string{"-", "77"}), pick(g, []string{"-", "ID1"}), sdata, text)
 }
 
-// oddities are no proper messages. There is none with a priority that is no number: the message about that has the number of a process.
+// oddities are no proper messages. None makes a message about a parse error: that has the number of a process.
 var oddities = []string{
 	"no priority at all\n", "<200>too high\n", "<191>Oct 11 22:14:15 host-a a: edge\n", "<999>1\n", "<>\n", "<13\n", "<13>\n", "\n", "\r\n", "   blanks\n", "\t\n",
 	"<13>Oct 11 22:14:15 host-a a: nul\x00inside\n", "<13>Oct 11 22:14:15 host-a a: bad\xff\xfe\xc3bytes\n", "<13>Oct 11 22:14:15 bad\xffhost a: text\n",
 	"<13>Oct 11 22:14:15 host-a " + "b[1]: " + "long and longer, " + "which is a text of many words so that it does not fit into a limit, " + "one two three, and one two three, and one two three, and one two three, and the rest\n",
 	"<13>Oct 11 22:14:15\n", "<13>Oct 11 22:14:15 host-a\n", "<13>Oct 99 22:14:15 host-a a: day\n", "<13>host-a a: no stamp\n", "<13>a: no host\n", "<13>a[2]: one\n",
-	"<13>1 - - - - - -\n", "<13>1 - host-a a - - [bad\n", "<13>1 2024-05-06T07:08:09Z host-a a 1 ID [x a=b] t\n", "<13>1 2024-05-06T07:08:09Z host-a\n", "<13>2 2024-05-06T07:08:09Z host-a a - - - v2\n",
+	"<13>1 - - - - - -\n", "<13>2 2024-05-06T07:08:09Z host-a a - - - v2\n",
 	"<13>last message repeated 2 times\n", "<13>Oct 11 22:14:15 last message repeated 3 times\n", "13>text\n", "<013>text\n",
 }
