@@ -11,9 +11,10 @@ import (
 
 	"kad/forwarder/internal/control"
 	"kad/pkg/cli"
+	daemon "kad/pkg/control"
 )
 
-var socketFlag = &cli.StringFlag{Name: "socket", Usage: "ask the forwarder whose control socket is `FILE`", Value: control.DefaultSocket}
+var socketFlag = &cli.StringFlag{Name: "socket", Usage: "ask the forwarder whose control socket is `FILE`", Value: daemon.ForwarderSocket}
 
 // askTimeout is how long an answer may take.
 const askTimeout = 30 * time.Second

@@ -25,10 +25,13 @@ type Daemon struct {
 	Sockets []string // where it is looked for; the first that exists is taken
 }
 
+// ForwarderSocket is where the forwarder's unit has its control socket.
+const ForwarderSocket = "/run/forwarder/control.sock"
+
 // Forwarder is kad's forwarder with its control socket at the given path, "" for where its unit has it.
 func Forwarder(socket string) Daemon {
 	if socket == "" {
-		socket = "/run/forwarder/control.sock"
+		socket = ForwarderSocket
 	}
 	return Daemon{"forwarder", []string{socket}}
 }

@@ -16,9 +16,6 @@ import (
 	"kad/forwarder/internal/option"
 )
 
-// DefaultSocket is where the unit has it.
-const DefaultSocket = "/run/forwarder/control.sock"
-
 // Listen binds the socket, for its owner and for a group, by default that of the process.
 func Listen(path, group string) (net.Listener, error) {
 	_, gid, err := option.LookupOwner("", group)
