@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -25,6 +26,16 @@ func steered(t *testing.T) (socket string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { second.Close() })
+	go func() { // a server that is left reads all, and closes
+		for {
+			conn, err := second.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = io.Copy(io.Discard, conn)
+			conn.Close()
+		}
+	}()
 	s := serve(t, fmt.Sprintf(`
 [options]
 control_socket = "%s/control.sock"
