@@ -74,7 +74,7 @@ func isKeyByte(c byte) bool {
 }
 
 func (k *KV) addStray(stray, text []byte) []byte {
-	if text = bytes.Trim(text, blanks); k.Stray == "" || len(text) == 0 {
+	if text = bytes.Trim(text, " "); k.Stray == "" || len(text) == 0 {
 		return stray
 	}
 	if len(stray) > 0 {

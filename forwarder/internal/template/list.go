@@ -14,7 +14,7 @@ import (
 // AppendItem appends an item of a list: in quotes, its backslashes and control characters escaped, if it is empty or has a
 // blank, a quote, a backslash or one of the characters of special in it.
 func AppendItem(dst, item []byte, special string) []byte {
-	if len(item) > 0 && !bytes.ContainsAny(item, " \"'\\\t\r\n"+special) {
+	if len(item) > 0 && !bytes.ContainsAny(item, " \"'\\\b\f\n\r\t"+special) {
 		return append(dst, item...)
 	}
 	quote := byte('"')
@@ -26,8 +26,10 @@ func AppendItem(dst, item []byte, special string) []byte {
 		switch {
 		case c == '\\' || c == '"' && quote == c:
 			dst = append(dst, '\\', c)
-		case c == '\n' || c == '\r' || c == '\t':
-			dst = append(dst, '\\', "tnr"[strings.IndexByte("\t\n\r", c)])
+		case strings.IndexByte("\b\f\n\r\t", c) >= 0:
+			dst = append(dst, '\\', "bfnrt"[strings.IndexByte("\b\f\n\r\t", c)])
+		case c < ' ':
+			dst = fmt.Appendf(dst, `\x%02x`, c)
 		default:
 			dst = append(dst, c)
 		}
