@@ -27,6 +27,7 @@ func TestNamedValues(t *testing.T) {
 	kv := func(value, pair string) func() Parser {
 		return func() Parser { return &KV{Prefix: "k.", ValueSeparator: value, PairSeparator: pair} }
 	}
+	stray := func() Parser { return &KV{ValueSeparator: "=", PairSeparator: ", ", Stray: "k.stray"} }
 	plain := func() Parser { return &JSON{Prefix: "k.", KeyDelimiter: "."} }
 	marked := func() Parser { return &JSON{Prefix: "k.", Marker: "@cee:", ExtractPrefix: "a[1].b", KeyDelimiter: "."} }
 	re := func() Parser {
@@ -45,6 +46,7 @@ func TestNamedValues(t *testing.T) {
 		{"kv no pair", kv("=", ", "), "foo bar = =x a==b", pairs, `{"bar":"=x","a":"=b"}`},
 		{"kv escapes", kv("=", ", "), `a="x\ny\"\q" b=x\ny c="un`, pairs, `{"c":"\"un","b":"x\\ny","a":"x\ny\"\\q"}`},
 		{"kv separators", kv(":", ";"), `a:1; b:two words ;c:"x;y"`, pairs, `{"c":"x;y","b":"two words","a":"1"}`},
+		{"kv stray words", stray, " \tx\fy\x0b\t a=1", "${k.stray}", `"\tx\fy\x0b\t"`},
 		{"json", plain, `{"s":"x","i":12,"f":1.5,"t":true,"n":null,"o":{"a":{"b":"c"}},"l":["p","q r",1]}`, pairs, `{"t":"true","s":"x","o":{"a":{"b":"c"}},"n":"","l":"p,\"q r\",1","i":"12","f":"1.500000"}`},
 		{"json lists", plain, `{"a":[[1,2],null],"b":[{"x":"y/"}],"c":[]}`, pairs, `{"c":"","b":"[{\"x\":\"y\\/\"}]","a":"[[1,2],null]"}`},
 		{"json numbers", plain, `{"a":12345678901234567890,"b":1e10}`, pairs, `{"b":"10000000000.000000","a":"9223372036854775807"}`},
