@@ -93,10 +93,26 @@ func (k *KV) value(dst, text []byte) (arena, rest []byte) {
 		if after := bytes.TrimLeft(rest, " "); ok && (len(after) < len(rest) || len(rest) == 0 || len(separator) > 0 && bytes.HasPrefix(after, separator)) {
 			return arena, bytes.TrimPrefix(rest, separator)
 		}
-		end = k.valueEnd(quoted, nil) // it is no quoted value, but it is taken as one
-		return append(dst, quoted[:end]...), quoted[end:]
+		return append(dst, misquoted(quoted, rest, separator, ok)...), quoted
 	}
 	return append(dst, bytes.Trim(text[:end], " ")...), bytes.TrimPrefix(text[end:], separator)
+}
+
+// misquoted is the value that is made of a text in quotes that is not closed, or goes on behind them: to its end then, or to the
+// first blank or separator in rest, what is behind the quotes. What follows the key is looked through once more for keys and stray
+// words.
+func misquoted(text, rest, separator []byte, closed bool) []byte {
+	if !closed {
+		return text
+	}
+	end := len(rest)
+	if i := bytes.IndexByte(rest, ' '); i >= 0 {
+		end = i + 1
+	}
+	if i := bytes.Index(rest[:end], separator); i >= 0 && len(separator) > 0 {
+		end = i + len(separator)
+	}
+	return text[:len(text)-len(rest)+end]
 }
 
 // valueEnd is where an unquoted value ends: at the separator, or at a key that follows a blank.

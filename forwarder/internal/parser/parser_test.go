@@ -45,6 +45,7 @@ func TestNamedValues(t *testing.T) {
 		{"kv blanks", kv("=", ", "), "a = 1 b= 2 c =3 d= e=5", pairs, `{"e":"5","d":"","c":"3","b":"2","a":"1"}`},
 		{"kv no pair", kv("=", ", "), "foo bar = =x a==b", pairs, `{"bar":"=x","a":"=b"}`},
 		{"kv escapes", kv("=", ", "), `a="x\ny\"\q" b=x\ny c="un`, pairs, `{"c":"\"un","b":"x\\ny","a":"x\ny\"\\q"}`},
+		{"kv quotes, wrong", kv("=", ", "), `a="1"] two b="x y"z, c="un d=4`, pairs, `{"d":"4","c":"\"un d=4","b":"\"x y\"z, ","a":"\"1\"] "}`},
 		{"kv separators", kv(":", ";"), `a:1; b:two words ;c:"x;y"`, pairs, `{"c":"x;y","b":"two words","a":"1"}`},
 		{"kv stray words", stray, " \tx\fy\x0b\t a=1", "${k.stray}", `"\tx\fy\x0b\t"`},
 		{"json", plain, `{"s":"x","i":12,"f":1.5,"t":true,"n":null,"o":{"a":{"b":"c"}},"l":["p","q r",1]}`, pairs, `{"t":"true","s":"x","o":{"a":{"b":"c"}},"n":"","l":"p,\"q r\",1","i":"12","f":"1.500000"}`},
