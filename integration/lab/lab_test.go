@@ -43,7 +43,7 @@ func TestHostIsAMachineOfItsOwn(t *testing.T) {
 	for _, c := range []struct{ name, command, want string }{
 		{"name", "hostname", "b\n"},
 		{"its processes are its only ones", `cat /proc/[0-9]*/comm | grep -c -e sleep -e keepalived -e lab.test`, "0\n"},
-		{"pid 1 is its init", `tr '\0' ' ' </proc/1/cmdline`, "kad-lab-init b "},
+		{"pid 1 is its init", `tr '\0' ' ' </proc/1/cmdline`, "kad-lab-init b read-only "},
 		{"private directories are empty", "ls -A /etc/keepalived /etc/syslog-ng /run /tmp | grep -v -e : -e '^$'", ""},
 		{"the machine's files are read-only", "for f in /usr/bin /etc/passwd /dev /run; do test -w $f && echo $f; done", "/run\n"},
 		{"directories over programs are root's", "stat -c %u / /usr /usr/local /usr/local/bin /usr/local/bin/hello | sort -u", "0\n"},
@@ -337,5 +337,21 @@ func TestEventuallyShowsTheHosts(t *testing.T) {
 		"--- a: eth0 [192.0.2.1]\n  - sleeper: running\n    started\n--- b: eth0 [192.0.2.2]\n"
 	if got != want {
 		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// A host with an own copy of the machine's files changes it for itself alone.
+func TestWritable(t *testing.T) {
+	l := New(t, Options{Writable: true})
+	a, b := l.AddHost("a", "192.0.2.1/24"), l.AddHost("b", "192.0.2.2/24")
+	const change = "echo changed >/usr/kad-was-here && rm /etc/passwd"
+	if r := a.Run("sh", "-c", change); r.Code != 0 {
+		t.Fatalf("%s: %+v", change, r)
+	}
+	if r := b.Run("sh", "-c", "test ! -e /usr/kad-was-here && test -e /etc/passwd"); r.Code != 0 {
+		t.Errorf("b sees what a has changed: %+v", r)
+	}
+	if _, err := os.Stat("/usr/kad-was-here"); err == nil {
+		t.Error("the machine has what a host has written")
 	}
 }
