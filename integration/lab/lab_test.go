@@ -342,7 +342,7 @@ func TestEventuallyShowsTheHosts(t *testing.T) {
 
 // A host with an own copy of the machine's files changes it for itself alone.
 func TestWritable(t *testing.T) {
-	l := New(t, Options{Writable: true})
+	l := lab.New(t, lab.Options{Writable: true})
 	a, b := l.AddHost("a", "192.0.2.1/24"), l.AddHost("b", "192.0.2.2/24")
 	const change = "echo changed >/usr/kad-was-here && rm /etc/passwd"
 	if r := a.Run("sh", "-c", change); r.Code != 0 {
