@@ -329,7 +329,7 @@ func TestOrderlyClose(t *testing.T) {
 	a := freeAddress(t, "tcp")
 	o := options(forwardAndClose(t, a, false), a)
 	sent, got := exchange(t, o, []Address{a}, TLS{})
-	if sent.Sent != 30000 || got.Received != 30000 || got.Lost+got.Duplicated != 0 || sent.Reconnects == 0 {
+	if sent.Sent != 30000 || got.Received != 30000 || got.Lost+got.Duplicated != 0 { // it may be done before it sees the end
 		t.Errorf("%+v %+v", sent, got)
 	}
 }

@@ -67,7 +67,7 @@ func (m *Message) CopyFrom(from *Message) {
 func (m *Message) Value(n Name) []byte {
 	switch n.field {
 	case Host:
-		return m.host()
+		return m.Hostname
 	case Text:
 		return m.Msg
 	case Program:
@@ -91,14 +91,13 @@ func (m *Message) Value(n Name) []byte {
 	return m.lookup(n.text)
 }
 
-// host is HOST: of a chain only what the message said.
-func (m *Message) host() []byte {
-	if m.Chained {
-		if i := bytes.IndexByte(m.Hostname, '/'); i >= 0 {
-			return m.Hostname[:i]
-		}
+// Macro is the value of a name in a template: HOST of a chain is only what the message said, for a filter it is all of it.
+func (m *Message) Macro(n Name) []byte {
+	if n.field == Host && m.Chained {
+		host, _, _ := bytes.Cut(m.Hostname, []byte("/"))
+		return host
 	}
-	return m.Hostname
+	return m.Value(n)
 }
 
 func (m *Message) lookup(name string) []byte {
@@ -130,7 +129,7 @@ func (m *Message) Set(n Name, value []byte) { m.SetArena(n, append(m.arena, valu
 func (m *Message) setShared(n Name, value []byte) {
 	switch n.field {
 	case Host:
-		m.Hostname, m.Chained = value, false
+		m.Hostname = value
 	case Text:
 		m.Msg = value
 	case Program:

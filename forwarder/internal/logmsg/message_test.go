@@ -163,15 +163,16 @@ func TestCopy(t *testing.T) {
 	}
 }
 
+// A template has only the first part of a chain, also of one that was set; a filter has all of it.
 func TestChain(t *testing.T) {
-	m := read(t, bsd)
+	m, host := read(t, bsd), NameOf("HOST")
 	m.Hostname, m.Chained = []byte("web1/10.0.0.1"), true
-	if got := string(m.Value(NameOf("HOST"))); got != "web1" {
-		t.Errorf("HOST of a chain %q, want web1", got)
+	if macro, value := string(m.Macro(host)), string(m.Value(host)); macro != "web1" || value != "web1/10.0.0.1" {
+		t.Errorf("HOST of a chain is %q in a template, %q in a filter", macro, value)
 	}
-	m.Set(NameOf("HOST"), []byte("a/b"))
-	if got := string(m.Value(NameOf("HOST"))); got != "a/b" {
-		t.Errorf("HOST that was set %q, want a/b", got)
+	m.Set(host, []byte("a/b"))
+	if macro, value := string(m.Macro(host)), string(m.Value(host)); macro != "a" || value != "a/b" {
+		t.Errorf("HOST that was set is %q in a template, %q in a filter", macro, value)
 	}
 }
 

@@ -325,6 +325,20 @@ func (p *pairs) values(m *logmsg.Message, c *Context) []pairValue {
 }
 
 func (p *pairs) fromMessage(m *logmsg.Message, c *Context, add func(name, kind, value string)) {
+	m.Names(func(n logmsg.Name) {
+		name := n.String()
+		value, wanted := m.Value(n), false
+		if anyMatch(p.keys, name) {
+			value, wanted = m.Macro(n), true
+		}
+		for _, scope := range p.scopes {
+			wanted = wanted || inScope(scope, n)
+		}
+		if wanted && !anyMatch(p.exclude, name) {
+			add(name, "", string(value))
+		}
+	})
+	// A macro of the same name wins.
 	addMacro := func(name string) {
 		if value := string(macroPart(name, "").append(nil, m, c)); value != "" && !anyMatch(p.exclude, name) {
 			add(name, "", value)
@@ -349,16 +363,6 @@ func (p *pairs) fromMessage(m *logmsg.Message, c *Context, add func(name, kind, 
 	for _, name := range p.aliases {
 		addMacro(name)
 	}
-	m.Names(func(n logmsg.Name) {
-		name := n.String()
-		wanted := anyMatch(p.keys, name)
-		for _, scope := range p.scopes {
-			wanted = wanted || inScope(scope, n)
-		}
-		if wanted && !anyMatch(p.exclude, name) {
-			add(name, "", string(m.Value(n)))
-		}
-	})
 }
 
 // A jsonNode is an object, or a value.

@@ -333,7 +333,7 @@ func (l literal) append(dst []byte, _ *logmsg.Message, _ *Context) []byte { retu
 type value struct{ name logmsg.Name }
 
 func (v value) append(dst []byte, m *logmsg.Message, c *Context) []byte {
-	return c.appendValue(dst, m.Value(v.name))
+	return c.appendValue(dst, m.Macro(v.name))
 }
 
 func (c *Context) appendValue(dst, text []byte) []byte {
