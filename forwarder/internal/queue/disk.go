@@ -88,14 +88,12 @@ type Disk struct {
 	logger  *slog.Logger
 	lock    *os.File
 
-	ready ready
+	outlet // its mutex guards what follows
 
-	mu      sync.Mutex // guards what follows
-	changed sync.Cond  // of what Append waits for: room, or that a group is written
+	changed sync.Cond // of what Append waits for: room, or that a group is written
 
 	front    []*entry
 	inFront  int64 // bytes of front, as records
-	given    int   // of front: what Next gave
 	read     place
 	written  uint64 // the number after the last message on disk
 	tail     []*entry
@@ -112,12 +110,10 @@ type Disk struct {
 	waiting  int        // messages that are not acknowledged
 	lost     int        // messages that damage has cost
 	damaged  bool       // there is damage before read
-	drained  bool
 	stopped  bool
 	closed   bool
 
-	interrupted bool // Next gives nothing
-	changing    bool // Append waits: the options change
+	changing bool // Append waits: the options change
 
 	failing map[string]string // what the disk does not do, and why, as it was logged
 	meter   meter
@@ -165,7 +161,7 @@ type group struct {
 // Open opens the queue of a destination, and makes it if there is none. What it has is counted, not read: damage in it is
 // found when Next comes to it.
 func Open(name string, o *Options, logger *slog.Logger) (*Disk, error) {
-	q := &Disk{options: *o, logger: logger.With("queue", name), group: &group{}, failing: map[string]string{}, meter: newMeter(), ready: newReady()}
+	q := &Disk{options: *o, logger: logger.With("queue", name), group: &group{}, failing: map[string]string{}, meter: newMeter(), outlet: outlet{ready: newReady()}}
 	q.changed.L = &q.mu
 	q.options.name, q.options.dir = name, Path(o.Dir, name)
 	if q.options.open == nil {
@@ -643,9 +639,6 @@ func (q *Disk) report(what string, err error) {
 // Next returns the batches that come next.
 func (q *Disk) Next(max int) []*Batch { return q.ready.next(q, max) }
 
-// Ready receives when it is worth to try.
-func (q *Disk) Ready() <-chan struct{} { return q.ready }
-
 // Try returns the batches that come next, if there are some. It reads them from the disk if need be.
 func (q *Disk) Try(max int) (batches []*Batch, ended bool) {
 	q.mu.Lock()
@@ -781,14 +774,6 @@ func (q *Disk) save() {
 	q.position = position
 }
 
-// Rewind makes Next give again what is not acknowledged.
-func (q *Disk) Rewind() {
-	q.mu.Lock()
-	q.given = 0
-	q.ready.signal()
-	q.mu.Unlock()
-}
-
 // Len counts the messages that are not acknowledged.
 func (q *Disk) Len() int {
 	q.mu.Lock()
@@ -808,14 +793,6 @@ func (q *Disk) Used() int64 {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return q.used
-}
-
-// Drain says that nothing is appended any more.
-func (q *Disk) Drain() {
-	q.mu.Lock()
-	q.drained = true
-	q.ready.signal()
-	q.mu.Unlock()
 }
 
 // Stop ends all waiting.

@@ -1,42 +1,10 @@
 package queue
 
-// Interrupt makes Next give nothing until Resume, so that the one who empties the queue leaves it to another one.
-func (q *Memory) Interrupt() {
-	q.mu.Lock()
-	q.interrupted = true
-	q.ready.signal()
-	q.mu.Unlock()
-}
-
-// Resume makes Next give again what is not acknowledged, and what comes after it.
-func (q *Memory) Resume() {
-	q.mu.Lock()
-	q.given, q.interrupted = 0, false
-	q.ready.signal()
-	q.mu.Unlock()
-}
-
 // Resize changes for how many messages, and bytes of them, there is room. What is in the queue stays.
 func (q *Memory) Resize(capacity int, bytes int64) {
 	q.mu.Lock()
 	q.capacity, q.capacityBytes = capacity, bytes
 	q.notFull.Broadcast()
-	q.mu.Unlock()
-}
-
-// Interrupt makes Next give nothing until Resume, so that the one who empties the queue leaves it to another one.
-func (q *Disk) Interrupt() {
-	q.mu.Lock()
-	q.interrupted = true
-	q.ready.signal()
-	q.mu.Unlock()
-}
-
-// Resume makes Next give again what is not acknowledged, and what comes after it.
-func (q *Disk) Resume() {
-	q.mu.Lock()
-	q.given, q.interrupted = 0, false
-	q.ready.signal()
 	q.mu.Unlock()
 }
 

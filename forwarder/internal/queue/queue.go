@@ -116,25 +116,20 @@ type Memory struct {
 	capacity      int   // messages
 	capacityBytes int64 // of them
 
-	ready ready
+	outlet // its mutex guards what follows
 
-	mu       sync.Mutex // guards what follows
 	notFull  sync.Cond
 	batches  []*Batch
-	given    int // of batches: what Next gave
 	messages int // in batches
 	bytes    int64
 	meter    meter
-	drained  bool
 	stopped  bool
-
-	interrupted bool
 }
 
 // New makes a queue for a number of messages that have no more than so many bytes. A message that is larger is taken when
 // the queue is empty, and a batch that has waited is taken as a whole.
 func New(capacity int, bytes int64) *Memory {
-	q := &Memory{capacity: capacity, capacityBytes: bytes, meter: newMeter(), ready: newReady()}
+	q := &Memory{capacity: capacity, capacityBytes: bytes, meter: newMeter(), outlet: outlet{ready: newReady()}}
 	q.notFull.L = &q.mu
 	return q
 }
@@ -210,9 +205,6 @@ func (q *Memory) room(b *Batch) int {
 // Next returns the batches that come next.
 func (q *Memory) Next(max int) []*Batch { return q.ready.next(q, max) }
 
-// Ready receives when it is worth to try.
-func (q *Memory) Ready() <-chan struct{} { return q.ready }
-
 // Try returns the batches that come next, if there are some.
 func (q *Memory) Try(max int) (batches []*Batch, ended bool) {
 	q.mu.Lock()
@@ -248,27 +240,11 @@ func (q *Memory) Ack(n int) {
 	q.notFull.Broadcast()
 }
 
-// Rewind makes Next give again what is not acknowledged.
-func (q *Memory) Rewind() {
-	q.mu.Lock()
-	q.given = 0
-	q.ready.signal()
-	q.mu.Unlock()
-}
-
 // Len counts the messages that are not acknowledged.
 func (q *Memory) Len() int {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return q.messages
-}
-
-// Drain says that nothing is appended any more.
-func (q *Memory) Drain() {
-	q.mu.Lock()
-	q.drained = true
-	q.ready.signal()
-	q.mu.Unlock()
 }
 
 // Stop ends all waiting.
