@@ -200,10 +200,11 @@ func (d *Destination) Queue() queue.Stat { return d.queue.Stat() }
 
 // Certificate is ours, nil if there is none.
 func (d *Destination) Certificate() *x509.Certificate {
-	if n, ok := d.driver.(*Network); ok && n.TLS != nil {
-		if list := n.TLS.config.Load().Certificates; len(list) > 0 {
-			return list[0].Leaf
-		}
+	if d.sender == nil || d.sender.network.TLS == nil {
+		return nil
+	}
+	if list := d.sender.network.TLS.config.Load().Certificates; len(list) > 0 {
+		return list[0].Leaf
 	}
 	return nil
 }

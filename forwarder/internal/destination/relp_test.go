@@ -2,9 +2,11 @@ package destination
 
 import (
 	"context"
+	"crypto/x509"
 	"fmt"
 	"log/slog"
 	"net"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -295,5 +297,25 @@ func TestRELPOptions(t *testing.T) {
 				t.Errorf("error %v, want %s", err, test.want)
 			}
 		})
+	}
+}
+
+func TestRELPCertificate(t *testing.T) {
+	dir, ca, now := t.TempDir(), newAuthority(t), time.Now()
+	key, err := x509.MarshalPKCS8PrivateKey(ca.key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := newRELP(&option.Globals{LogFIFOSize: 1, LogFIFOBytes: 1 << 20}).(*RELP)
+	r.Address, r.Transport = "127.0.0.1", "tls"
+	r.TLS = &TLS{ClientTLS: option.ClientTLS{
+		CertFile: writePEM(t, filepath.Join(dir, "cert"), "CERTIFICATE", ca.issue(t, "127.0.0.9", now).Certificate[0]),
+		KeyFile:  writePEM(t, filepath.Join(dir, "key"), "PRIVATE KEY", key),
+	}}
+	if err := r.Init(); err != nil {
+		t.Fatal(err)
+	}
+	if c := New("d", r).Certificate(); c == nil || c.IPAddresses[0].String() != "127.0.0.9" {
+		t.Errorf("certificate %v", c)
 	}
 }

@@ -24,18 +24,15 @@ func (u *Unix) CheckEnvironment(report option.Report) {
 
 // Conflicts tells whether two drivers cannot both listen.
 func Conflicts(a, b Driver) bool {
-	switch a := a.(type) {
-	case *Unix:
+	if a, ok := a.(*Unix); ok {
 		b, ok := b.(*Unix)
 		return ok && a.Path == b.Path
-	case *Network:
-		b, ok := b.(*Network)
-		if !ok || a.Port != b.Port || (a.Transport == "udp") != (b.Transport == "udp") || a.ReusePort && b.ReusePort {
-			return false
-		}
-		return a.IP == b.IP && a.IPProtocol == b.IPProtocol || a.isWildcard() || b.isWildcard()
 	}
-	return false
+	m, n := listening(a), listening(b)
+	if m == nil || n == nil || m.Port != n.Port || (m.Transport == "udp") != (n.Transport == "udp") || m.ReusePort && n.ReusePort {
+		return false
+	}
+	return m.IP == n.IP && m.IPProtocol == n.IPProtocol || m.isWildcard() || n.isWildcard()
 }
 
 // isWildcard tells whether the driver listens at all addresses.

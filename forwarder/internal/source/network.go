@@ -64,6 +64,16 @@ var (
 	defaultPorts = map[string]int{"tcp": 601, "udp": 514, "tls": 6514}
 )
 
+// listening is the part of a driver that listens on the network, nil if it does not.
+func listening(d Driver) *Network {
+	if l, ok := d.(interface{ listening() *Network }); ok {
+		return l.listening()
+	}
+	return nil
+}
+
+func (n *Network) listening() *Network { return n }
+
 // Init checks the options.
 func (n *Network) Init() error {
 	rfc5424 := n.Common.parser.RFC5424

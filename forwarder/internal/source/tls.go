@@ -33,7 +33,7 @@ type TLS struct {
 
 // Certificate is the one that the input shows its clients, nil if there is none.
 func (in *Input) Certificate() *x509.Certificate {
-	if n, ok := in.driver.(*Network); ok && n.TLS != nil {
+	if n := listening(in.driver); n != nil && n.TLS != nil {
 		return n.TLS.current(in.Logger).Certificates[0].Leaf
 	}
 	return nil
