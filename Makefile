@@ -178,7 +178,7 @@ install: build man completions ## install tools, units, man pages and completion
 	install -D -m 644 -t $$systemd/catalog examples/*/*.catalog
 
 packages: ## deb and rpm of this machine's architecture into dist/
-	@rm -rf dist/root
+	@rm -rf dist/root dist/*.deb dist/*.rpm
 	$(MAKE) install DESTDIR=dist/root PREFIX=/usr
 	export GOARCH=$$(go env GOARCH) VERSION=$(patsubst v%,%,$(VERSION))
 	[[ $$VERSION == [0-9]*.[0-9]* ]] || VERSION=0.0.0+$$VERSION # there is no tag

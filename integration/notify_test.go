@@ -21,7 +21,6 @@ import (
 var (
 	gobgpd = lab.Program{Name: "gobgpd", Argv: []string{"gobgpd", "--config-file", "/etc/kad/gobgpd.toml",
 		"--api-hosts", "127.0.0.1:50051", "--pprof-disable", "--log-level", "error"}}
-	notifyFIFO = lab.Program{Name: "kad-notify-fifo", Argv: []string{"kad-notify", "fifo", "/run/kad/notify.fifo"}}
 	// notifySync is what kad-notify-sync.timer does, more often.
 	notifySync = lab.Program{Name: "kad-notify-sync", Argv: []string{"sh", "-c", "while :; do kad-notify sync; sleep 1; done"}}
 )
@@ -45,7 +44,7 @@ type notifyMode struct {
 
 var (
 	scriptMode = notifyMode{name: "script", daemon: notifySync}
-	fifoMode   = notifyMode{name: "fifo", daemon: notifyFIFO, fifo: true}
+	fifoMode   = notifyMode{name: "fifo", daemon: lab.NotifyFIFO, fifo: true}
 
 	notifyModes = []notifyMode{scriptMode, fifoMode}
 )

@@ -1,28 +1,48 @@
 package integration
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"kad/integration/lab"
 )
 
-// asNewMachine runs a script as root of a machine that has this one's files, and may change them: what it writes goes to
-// memory and is gone at its end, with all that it started. $dist is the directory of the packages.
-const asNewMachine = `
-mount -t tmpfs tmpfs /mnt
-mkdir /mnt/upper /mnt/work /mnt/root
-mount -t overlay -o lowerdir=/,upperdir=/mnt/upper,workdir=/mnt/work overlay /mnt/root
-mount --rbind /dev /mnt/root/dev
-mount -t proc proc /mnt/root/proc
-mount -t tmpfs tmpfs /mnt/root/run
-mount -t tmpfs tmpfs /mnt/root/tmp
-cp dist/*.deb dist/*.rpm /mnt/root/tmp
-exec chroot /mnt/root sh -exc "$1"
-`
+// packages are those that make packages makes, by their file names. They are made once.
+var packages = sync.OnceValues(func() (map[string][]byte, error) {
+	cmd := exec.Command("make", "packages")
+	cmd.Dir = ".."
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("make packages: %w\n%s", err, out)
+	}
+	files, err := filepath.Glob("../dist/*.[dr][ep][bm]")
+	if err != nil || len(files) == 0 {
+		return nil, fmt.Errorf("make packages has made nothing: %w", err)
+	}
+	all := map[string][]byte{}
+	for _, file := range files {
+		if all[filepath.Base(file)], err = os.ReadFile(file); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
+})
+
+// bringPackages writes the packages to /tmp of a host.
+func bringPackages(t *testing.T, h *lab.Host) {
+	t.Helper()
+	all, err := packages()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, data := range all {
+		h.WriteFile("/tmp/"+name, data, 0o644)
+	}
+}
 
 const installAndRemove = `
 not() { if "$@"; then return 1; fi; }
@@ -62,30 +82,16 @@ done
 
 // TestPackages installs the packages as dpkg does, uses them, upgrades, and removes them without a trace.
 func TestPackages(t *testing.T) {
-	lab.New(t, lab.Options{}).Require("dpkg", "rpm", "systemd-analyze", "unshare", "setpriv")
-	root := ".."
-	old, err := filepath.Glob(root + "/dist/*.[dr][ep][bm]")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, file := range old {
-		if err := os.Remove(file); err != nil {
-			t.Fatal(err)
-		}
-	}
-	makePackages := exec.Command("make", "packages")
-	makePackages.Dir = root
-	if out, err := makePackages.CombinedOutput(); err != nil {
-		t.Fatalf("make packages: %v\n%s", err, out)
-	}
-	script := exec.Command("unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-ec", asNewMachine, "sh", installAndRemove)
-	script.Dir = root
-	out, err := script.CombinedOutput()
-	if err != nil {
-		t.Fatalf("%v\n%s", err, out)
+	l := lab.New(t, lab.Options{Writable: true})
+	l.Require("dpkg", "rpm", "systemd-analyze", "setpriv")
+	h := l.AddHost("loghost01", "192.168.245.52/24")
+	bringPackages(t, h)
+	r := h.Run("sh", "-exc", installAndRemove)
+	if r.Code != 0 {
+		t.Fatalf("exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
 	}
 	for _, want := range []string{"/usr/bin/kad-notify", "/usr/lib/systemd/system/forwarder.service", "/etc/forwarder/forwarder.toml", "postinstall scriptlet"} {
-		if !strings.Contains(string(out), want) {
+		if !strings.Contains(r.Stdout, want) {
 			t.Errorf("no rpm has %s", want)
 		}
 	}

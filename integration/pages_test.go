@@ -3,9 +3,8 @@ package integration
 import (
 	"fmt"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -70,7 +69,12 @@ func TestPages(t *testing.T) {
 	for _, b := range blocks(t, "docs/tutorial.md") {
 		switch b.place {
 		case "build":
-			buildPackages(t, b, hosts)
+			if want := []string{"make packages"}; !slices.Equal(b.commands, want) {
+				t.Fatalf("%s: %q, the test runs %q", b.where, b.commands, want)
+			}
+			for _, h := range hosts {
+				bringPackages(t, h)
+			}
 		case "relays":
 			follow(t, l, b, hosts["loghost01"])
 			follow(t, l, b, hosts["loghost02"])
@@ -86,30 +90,6 @@ func TestPages(t *testing.T) {
 	follow(t, l, block{where: "before", commands: []string{"systemctl start syslog-ng", "apt-get install --yes /tmp/kad-forwarder_*.deb"}}, hosts["relay"])
 	for _, b := range blocks(t, "docs/migration.md") {
 		follow(t, l, b, hosts[b.place])
-	}
-}
-
-// buildPackages runs commands at the top of the project, and brings the packages to the hosts.
-func buildPackages(t *testing.T, b block, hosts map[string]*lab.Host) {
-	for _, command := range b.commands {
-		cmd := exec.Command("sh", "-ec", command)
-		cmd.Dir = ".."
-		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Fatalf("%s: %v\n%s", b.where, err, out)
-		}
-	}
-	packages, err := filepath.Glob("../dist/*.deb")
-	if err != nil || len(packages) == 0 {
-		t.Fatalf("no packages: %v", err)
-	}
-	for _, file := range packages {
-		data, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, h := range hosts {
-			h.WriteFile("/tmp/"+filepath.Base(file), data, 0o644)
-		}
 	}
 }
 

@@ -10,8 +10,6 @@ import (
 	"kad/integration/lab"
 )
 
-var trackedForwarder = lab.Program{Name: "forwarder", Argv: []string{"forwarder", "run"}}
-
 // forwarderConf has room for 100 messages of a server that is not there.
 const forwarderConf = `[options]
 control_socket = "/run/forwarder/control.sock"
@@ -40,7 +38,7 @@ func TestTrackForwarder(t *testing.T) {
 	h := l.AddHost("loghost01", "192.168.245.52/24")
 	h.WriteFile("/etc/forwarder/forwarder.toml", []byte(forwarderConf), 0o644)
 	start := func() {
-		h.Start(trackedForwarder)
+		h.Start(lab.Forwarder)
 		h.AwaitListener("tcp", "127.0.0.1:601")
 	}
 	track := func(why string, checks ...string) {
@@ -60,13 +58,13 @@ func TestTrackForwarder(t *testing.T) {
 	track("")
 	track("", "--queue-below", "1", "--dropped-below", "1/1h")
 
-	h.Hang(trackedForwarder)
+	h.Hang(lab.Forwarder)
 	begin := time.Now()
 	track("forwarder: connected, but no answer: forwarder is stopped or hangs")
 	if took := time.Since(begin); took > 9*time.Second {
 		t.Errorf("took %v, want 900 ms at most", took)
 	}
-	h.Continue(trackedForwarder)
+	h.Continue(lab.Forwarder)
 	track("")
 
 	sendLines(t, h, 500)
@@ -81,11 +79,11 @@ func TestTrackForwarder(t *testing.T) {
 	track("dropped-below 400/1h: forwarder: 400 messages dropped in the last 1h0m0s", "--dropped-below", "400/1h")
 	track("", "--dropped-below", "401/1h")
 
-	h.Kill(trackedForwarder)
+	h.Kill(lab.Forwarder)
 	track("forwarder: nobody listens: forwarder has died and left its socket behind")
 	start()
 	track("", "--queue-below", "1", "--dropped-below", "1/1h")
-	h.Stop(trackedForwarder)
+	h.Stop(lab.Forwarder)
 	track(missing)
 }
 

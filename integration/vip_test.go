@@ -40,15 +40,13 @@ steps = [{ filter = 'vip_held("192.168.245.100")' }]
 destination = ["held"]
 `
 
-var forwarder = lab.Program{Name: "forwarder", Argv: []string{"forwarder", "run", "--config", "/etc/keepalived/forwarder.toml"}}
-
 // TestVIPMoves: when keepalived moves a VIP, a client that was connected to it hears of the end at once and gets through to
 // the next holder, and vip_held() knows who that is.
 func TestVIPMoves(t *testing.T) {
 	p := upPair(t)
 	for _, h := range p.Relays() {
-		h.WriteFile("/etc/keepalived/forwarder.toml", []byte(vipConfig), 0o644)
-		h.Start(forwarder)
+		h.WriteFile("/etc/forwarder/forwarder.toml", []byte(vipConfig), 0o644)
+		h.Start(lab.Forwarder)
 	}
 	p.Eventually(10*time.Second, func() error { return onlyHolder(p.Loghost01, p.Loghost02) })
 	c := vipClient{host: p.Client}

@@ -143,25 +143,26 @@ func makeRoot(view string) error {
 
 // overlayMachine lays a tmpfs over the machine's files.
 func overlayMachine() error {
-	for _, dir := range []string{"/root", "/changes", "/work"} {
-		if err := os.Mkdir(newRoot+dir, 0o755); err != nil {
+	root, changes, work := newRoot+"/root", newRoot+"/changes", newRoot+"/work"
+	for _, dir := range []string{root, work} {
+		if err := os.Mkdir(dir, 0o755); err != nil {
 			return err
 		}
 	}
-	root := newRoot + "/root"
-	if err := unix.Mount("overlay", root, "overlay", 0, "lowerdir=/,upperdir="+newRoot+"/changes,workdir="+newRoot+"/work"); err != nil {
+	for _, dir := range privateDirs {
+		if err := os.MkdirAll(changes+dir, 0o755); err != nil {
+			return err
+		}
+		// What the machine has there is not seen (Documentation/filesystems/overlayfs.rst, opaque directories).
+		if err := unix.Setxattr(changes+dir, "trusted.overlay.opaque", []byte("y"), 0); err != nil {
+			return fmt.Errorf("make %s opaque: %w", dir, err)
+		}
+	}
+	if err := unix.Mount("overlay", root, "overlay", 0, "lowerdir=/,upperdir="+changes+",workdir="+work); err != nil {
 		return fmt.Errorf("mount an overlay: %w", err)
 	}
 	if err := unix.Mount("/dev", root+"/dev", "", unix.MS_BIND|unix.MS_REC, ""); err != nil {
 		return fmt.Errorf("mount /dev: %w", err)
-	}
-	for _, dir := range privateDirs {
-		if err := os.MkdirAll(root+dir, 0o755); err != nil {
-			return err
-		}
-		if err := unix.Mount("tmpfs", root+dir, "tmpfs", 0, "mode=0755"); err != nil {
-			return fmt.Errorf("mount a tmpfs: %w", err)
-		}
 	}
 	return nil
 }

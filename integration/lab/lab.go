@@ -58,6 +58,9 @@ func New(tb TB, opts Options) *Lab {
 	if rootErr != nil {
 		l.lack("neither root nor root of a user namespace: %v", rootErr)
 	}
+	if opts.Writable && singleUser {
+		l.lack("root of the machine, for hosts that may change its files")
+	}
 	bridge, err := spawnBridge()
 	if err != nil {
 		l.lack("namespaces: %v (CAP_SYS_ADMIN is needed, or user namespaces)", err)
