@@ -413,8 +413,10 @@ func (b *batch) Flush(receipt *logmsg.Receipt) {
 }
 
 func (b *batch) hand(q *queue.Batch, receipt *logmsg.Receipt) {
-	receipt.Hold()
-	q.Receipt = receipt
+	if receipt != nil {
+		receipt.Hold()
+		q.Receipts = append(q.Receipts, receipt)
+	}
 	b.destination.received.Add(uint64(len(q.Ends)))
 	if n := b.destination.queue.Append(q); n > 0 {
 		b.destination.drops.add(n)

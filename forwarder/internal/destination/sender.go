@@ -228,7 +228,7 @@ func (s *sender) advance() {
 // send writes what is pending. Somebody may wait for it to arrive.
 func (s *sender) send() {
 	c := s.conn
-	awaited := slices.ContainsFunc(s.pending, func(i item) bool { return i.Receipt != nil })
+	awaited := slices.ContainsFunc(s.pending, func(i item) bool { return len(i.Receipts) > 0 })
 	err := c.send(s.pending)
 	clear(s.pending)
 	s.pending = s.pending[:0]

@@ -14,21 +14,18 @@ type Batch struct {
 	Data []byte
 	Ends []int // of each message in Data
 	Wait bool  // flow control: the queue makes room instead of dropping
-	// Receipt is let go when the messages are safe: with Wait, as soon as they are acknowledged or on disk, else when they
-	// are taken, or dropped. A queue that is stopped loses it.
-	Receipt *logmsg.Receipt
+	// Receipts are let go when the messages are safe: with Wait, as soon as they are acknowledged or on disk, else when they
+	// are taken, or dropped. A queue that is stopped loses them.
+	Receipts []*logmsg.Receipt
 
 	Received time.Time // when the first of the messages was; zero: it is not known
-
-	joined []*logmsg.Receipt // of the batches that were joined to it
 
 	shared bool // the memory is read by somebody else still: it is not used again
 }
 
 // Reset empties the batch and keeps its memory.
 func (b *Batch) Reset() {
-	b.Data, b.Ends, b.Wait, b.Receipt, b.Received = b.Data[:0], b.Ends[:0], false, nil, time.Time{}
-	b.joined = b.joined[:0]
+	b.Data, b.Ends, b.Wait, b.Receipts, b.Received = b.Data[:0], b.Ends[:0], false, b.Receipts[:0], time.Time{}
 }
 
 // release lets go of the receipts, if that was not done before.
@@ -38,11 +35,10 @@ func (b *Batch) release() { b.settle((*logmsg.Receipt).Release) }
 func (b *Batch) lose() { b.settle((*logmsg.Receipt).Lose) }
 
 func (b *Batch) settle(end func(*logmsg.Receipt)) {
-	end(b.Receipt)
-	for _, r := range b.joined {
+	for _, r := range b.Receipts {
 		end(r)
 	}
-	b.Receipt, b.joined = nil, b.joined[:0]
+	b.Receipts = b.Receipts[:0]
 }
 
 // truncate leaves the first n messages.
@@ -72,10 +68,7 @@ func (b *Batch) Join(other *Batch) bool {
 		b.Ends = append(b.Ends, len(b.Data)+end)
 	}
 	b.Data = append(b.Data, other.Data...)
-	if other.Receipt != nil {
-		b.joined = append(b.joined, other.Receipt)
-	}
-	b.joined = append(b.joined, other.joined...)
+	b.Receipts = append(b.Receipts, other.Receipts...)
 	Put(other)
 	return true
 }

@@ -12,7 +12,7 @@ func received(wait bool, texts ...string) (b *Batch, state func() string) {
 	r := &logmsg.Receipt{Done: func() {}}
 	r.Hold()
 	b = batch(wait, texts...)
-	b.Receipt = r
+	b.Receipts = append(b.Receipts, r)
 	return b, func() string {
 		switch {
 		case r.IsOpen():
