@@ -118,14 +118,16 @@ func (a *ask) remember(ctx context.Context, place *dumpPlace) error {
 	if fd, err := unix.Openat(place.dirFd, place.name, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0); err == nil {
 		place.old = os.NewFile(uintptr(fd), place.path())
 	}
-	place.before = place.stat()
-	for !a.renames() && a.isOpen(place, place.before) { // somebody else's: it must not pass for ours
+	for {
+		place.before = place.stat()
+		if a.renames() || !a.isOpen(place, place.before) && place.stat() == place.before {
+			return nil
+		}
+		// Somebody else's is being written, or was until just now: it must not pass for ours.
 		if err := a.sleep(ctx, time.Millisecond); err != nil {
 			return err
 		}
-		place.before = place.stat()
 	}
-	return nil
 }
 
 // renames reports that this keepalived is surely >= 2.0.9.
