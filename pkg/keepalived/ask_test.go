@@ -328,7 +328,13 @@ func startFake(t *testing.T, part string) *Process {
 	return ps[0]
 }
 
-var limit = regexp.MustCompile(`within (5\d\d|600)ms`)
+// inTime is err's text without the time that was left when Dump began, which is the machine's to say.
+func inTime(err error) string { return limit.ReplaceAllString(err.Error(), "in time") }
+
+var limit = regexp.MustCompile(`within -?[\d.]+m?s`)
+
+// noAnswer is a timeout to wait out, long enough for a fake to have done its part.
+const noAnswer = 3 * time.Second
 
 func TestDump(t *testing.T) {
 	tests := []struct {
@@ -356,9 +362,9 @@ func TestDump(t *testing.T) {
 		{part: "fifo", reason: ErrBadDump, text: "keepalived PID: dump DIR/keepalived.data: is not a file"},
 		{part: "foreign", reason: ErrBadDump, text: "keepalived PID: dump DIR/keepalived.data: belongs to uid 65534, not to keepalived's uid 0", root: true},
 		{part: "huge", reason: ErrBadDump, text: "keepalived PID: dump DIR/keepalived.data: 67108865 bytes are more than the 67108864 of the largest dump"},
-		{part: "never completes", reason: ErrNoAnswer, text: "keepalived PID began its dump DIR/keepalived.data but did not finish it within 600ms"},
-		{part: "silent", reason: ErrNoAnswer, text: "keepalived PID wrote no dump DIR/keepalived.data within 600ms"},
-		{part: "stops", reason: ErrNoAnswer, text: "keepalived PID wrote no dump DIR/keepalived.data within 600ms: the process is stopped (SIGSTOP)"},
+		{part: "never completes", reason: ErrNoAnswer, text: "keepalived PID began its dump DIR/keepalived.data but did not finish it in time"},
+		{part: "silent", reason: ErrNoAnswer, text: "keepalived PID wrote no dump DIR/keepalived.data in time"},
+		{part: "stops", reason: ErrNoAnswer, text: "keepalived PID wrote no dump DIR/keepalived.data in time: the process is stopped (SIGSTOP)"},
 		{part: "dies", reason: ErrGone, text: "keepalived PID has ended: it was stopped, or is restarting"},
 		{part: "dies writing", reason: ErrGone, text: "keepalived PID has ended: it was stopped, or is restarting"},
 	}
@@ -367,10 +373,11 @@ func TestDump(t *testing.T) {
 			if tt.root && os.Geteuid() != 0 {
 				testneed.That(t, false, "root, to give a file away")
 			}
+			t.Parallel()
 			p := startFake(t, tt.part)
-			timeout := 600 * time.Millisecond
-			if tt.router != "" {
-				timeout = 10 * time.Second
+			timeout := time.Minute
+			if tt.reason == ErrNoAnswer {
+				timeout = noAnswer
 			}
 			ctx, cancel := context.WithTimeout(t.Context(), timeout)
 			defer cancel()
@@ -388,7 +395,7 @@ func TestDump(t *testing.T) {
 				t.Fatalf("got %v and error %v, want %v", d, err, tt.reason)
 			}
 			text := strings.NewReplacer("PID", strconv.Itoa(p.VRRP), "DIR", p.env("TMPDIR")).Replace(tt.text)
-			if got := limit.ReplaceAllString(err.Error(), "within 600ms"); got != text {
+			if got := inTime(err); got != text {
 				t.Errorf("error %q, want %q", err, text)
 			}
 		})
@@ -399,12 +406,8 @@ func TestDumpEndsWithItsContext(t *testing.T) {
 	p := startFake(t, "silent")
 	ctx, cancel := context.WithCancel(t.Context())
 	time.AfterFunc(step, cancel)
-	start := time.Now()
 	if d, err := p.Dump(ctx); d != nil || !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v and error %v, want %v", d, err, context.Canceled)
-	}
-	if took := time.Since(start); took > 10*step {
-		t.Errorf("cancelled after %v, returned after %v", step, took)
 	}
 }
 
@@ -456,7 +459,7 @@ func TestDumpByManyAtOnce(t *testing.T) {
 			for range 6 {
 				q := *p
 				all.Go(func() {
-					ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+					ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 					defer cancel()
 					d, err := q.Dump(ctx)
 					if err != nil || len(d.Instances) != 14 || d.RouterID == "stale" {
