@@ -12,6 +12,8 @@ import (
 	"kad/forwarder/internal/logmsg"
 	"kad/forwarder/internal/option"
 	"kad/forwarder/internal/relp"
+
+	"golang.org/x/sys/unix"
 )
 
 // RELP receives from clients that keep each message until they have our answer: it is given when the message is safe, see
@@ -40,10 +42,29 @@ func (r *RELP) Init() error {
 // Open binds the socket.
 func (r *RELP) Open(in *Input) (Runner, error) {
 	l, err := r.Network.Open(in)
-	if err == nil {
-		l.(*listener).relp = true
+	if err != nil {
+		return nil, err
 	}
-	return l, err
+	l.(*listener).relp = true
+	if err := limitSegments(in.open[0]); err != nil {
+		in.Close()
+		return nil, err
+	}
+	return l, nil
+}
+
+// maxSegment is that of Ethernet. rsyslog corks its connections (tcp(7), TCP_CORK), also while its window is shut: what does not fill
+// a segment waits for 200 ms. On the loopback interface a segment has 64 KiB, so that would be each of its windows as a whole.
+const maxSegment = 1460
+
+// limitSegments tells clients how long a segment may be.
+func limitSegments(s socket) error {
+	raw, err := s.SyscallConn()
+	if err != nil {
+		return err
+	}
+	ctlErr := raw.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), unix.SOL_TCP, unix.TCP_MAXSEG, maxSegment) })
+	return errors.Join(ctlErr, os.NewSyscallError("setsockopt", err))
 }
 
 // answerTimeout is how long a client may leave no room for our answers.

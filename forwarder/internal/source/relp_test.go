@@ -13,6 +13,8 @@ import (
 
 	"kad/forwarder/internal/option"
 	"kad/forwarder/internal/relp"
+
+	"golang.org/x/sys/unix"
 )
 
 func relpSource(t *testing.T, set func(r *RELP)) (Driver, string) {
@@ -119,6 +121,24 @@ func (c *relpClient) wantEnd(told bool) {
 		}
 		_, err = c.Answered(f)
 		hint = hint || errors.Is(err, relp.ErrServerClose)
+	}
+}
+
+// A client that corks its connection, as rsyslog does, has to fill no more than a segment of Ethernet.
+func TestRELPSegments(t *testing.T) {
+	d, addr := relpSource(t, nil)
+	run(t, d, "$MSG")
+	raw, err := dial(t, "tcp", addr).(*net.TCPConn).SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var info *unix.TCPInfo
+	ctlErr := raw.Control(func(fd uintptr) { info, err = unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO) })
+	if err := errors.Join(ctlErr, err); err != nil {
+		t.Fatal(err)
+	}
+	if info.Snd_mss > maxSegment {
+		t.Errorf("a segment may have %d bytes", info.Snd_mss)
 	}
 }
 
