@@ -1,5 +1,5 @@
 // Package destination sends messages: to servers, sockets, files and programs. A [Destination] formats messages on the
-// goroutines that route them, keeps them in its queue, and sends them on a goroutine of its own.
+// goroutines that route them, keeps them in its queue, and sends them on a goroutine of its own, or at once, if nothing waits.
 package destination
 
 import (

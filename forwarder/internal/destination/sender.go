@@ -8,6 +8,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"kad/forwarder/internal/queue"
 )
 
 var (
@@ -48,7 +50,8 @@ type Status struct {
 	UnacknowledgedBytes, UnreadBytes   uint64 // of them
 }
 
-// A sender empties the queue of a destination to one server at a time. A goroutine, that of run, has all of it but status.
+// A sender empties the queue of a destination to one server at a time. All but its status is for whoever has the turn: the goroutine of
+// run while it does not wait, or one that sends what it has appended to the queue.
 type sender struct {
 	*Destination
 	network  *Network
@@ -57,10 +60,13 @@ type sender struct {
 	timeouts struct{ dead, stall, reopen, probe time.Duration }
 	commands chan func()
 
+	turn      sync.Mutex
 	ctx       context.Context
-	conn      *connection // nil: none
+	conn      *connection // nil: none; run alone takes and loses one
+	failure   error       // of conn, for which run has to lose it; nil: none
 	next      *connection // to take the place of conn when that has nothing on its way
 	finishing bool        // conn is, all is sent
+	ready     bool        // the queue may have something
 	pending   []item      // to be written
 	drained   bool        // nothing comes any more
 	dialing   bool
@@ -118,21 +124,30 @@ func (s *sender) run(ctx context.Context) {
 	s.poll = time.AfterFunc(pollInterval, func() { s.due <- struct{}{} })
 	s.polling = true
 	defer s.poll.Stop()
+	s.turn.Lock()
+	defer s.turn.Unlock()
 	defer s.attempts.Wait()
 	defer cancel()
 	defer s.closeAll()
+	defer s.attend()()
 	s.dial()
 	for ctx.Err() == nil {
-		s.advance()
-		if s.drained && s.conn == nil && len(s.pending) == 0 {
-			return
+		if s.failure == nil {
+			s.advance()
 		}
-		s.wait()
+		switch {
+		case s.failure != nil:
+			s.lose(s.failure)
+		case s.drained && s.conn == nil && len(s.pending) == 0:
+			return
+		default:
+			s.wait()()
+		}
 	}
 }
 
-// wait does what the next event calls for.
-func (s *sender) wait() {
+// wait gives up the turn until something happens, and returns what that calls for.
+func (s *sender) wait() (event func()) {
 	ready := s.queue.Ready() // also without a connection, to learn that nothing comes any more
 	var written, gone chan error
 	var answered chan struct{}
@@ -144,60 +159,90 @@ func (s *sender) wait() {
 		if !c.readDone {
 			gone = c.gone
 		}
-		if !s.polling && (c.busy || len(c.window.items) > 0) {
-			s.polling = true
-			s.poll.Reset(pollInterval)
-		}
-		if c.busy || s.next != nil || s.finishing {
-			ready = nil
-		}
+		s.watch()
 	}
-	if s.drained || len(s.pending) > 0 {
+	if s.drained || len(s.pending) > 0 || s.isBusy() {
 		ready = nil
 	}
+	s.turn.Unlock()
+	defer s.turn.Lock()
 	select {
 	case <-ready:
-		s.fetch()
+		return func() { s.ready = true }
 	case err := <-written:
-		s.conn.busy, s.conn.writeErr = false, err
-		if err != nil {
-			s.lose(err)
-		} else {
-			s.acknowledge()
-		}
+		return func() { s.wrote(err) }
 	case err := <-gone:
-		s.conn.readDone, s.conn.readErr = true, err
-		if err == nil {
-			err = errClosed
-		}
-		s.lose(err)
+		return func() { s.ended(err) }
 	case <-s.due:
-		s.polling = false
-		if s.conn != nil {
-			s.acknowledge()
-		}
+		return s.pollDue
 	case <-answered:
-		s.acknowledge()
+		return s.acknowledge
 	case a := <-s.dialed:
-		s.tried(a)
+		return func() { s.tried(a) }
 	case <-s.reopen.C:
-		s.dial()
+		return s.dial
 	case <-s.probe.C:
-		s.startProbe()
-	case <-s.finished.C: // a server that does not close, though all has arrived
-		if s.next != nil {
-			s.lose(errOpen)
-		} else {
-			s.leave()
-		}
+		return s.startProbe
+	case <-s.finished.C:
+		return s.finishedDue
 	case f := <-s.commands:
-		f()
+		return f
 	case <-s.ctx.Done():
+		return func() {}
 	}
 }
 
-// fetch takes batches out of the queue.
+// wrote goes on after what was written later.
+func (s *sender) wrote(err error) {
+	s.conn.busy, s.conn.writeErr = false, err
+	if s.fail(err); err == nil {
+		s.acknowledge()
+	}
+}
+
+// ended is when the server has gone.
+func (s *sender) ended(err error) {
+	s.conn.readDone, s.conn.readErr = true, err
+	if err == nil {
+		err = errClosed
+	}
+	s.fail(err)
+}
+
+// fail says that the connection is of no more use, unless err is nil.
+func (s *sender) fail(err error) {
+	if s.failure == nil {
+		s.failure = err
+	}
+}
+
+func (s *sender) pollDue() {
+	s.polling = false
+	if s.conn != nil {
+		s.acknowledge()
+	}
+}
+
+// finishedDue is for a server that does not close, though all has arrived.
+func (s *sender) finishedDue() {
+	if s.next != nil {
+		s.fail(errOpen)
+	} else {
+		s.leave()
+	}
+}
+
+// isBusy tells whether there is a connection that takes nothing now.
+func (s *sender) isBusy() bool {
+	return s.conn != nil && (s.conn.busy || s.next != nil || s.finishing)
+}
+
+// fetch takes batches out of the queue, if nothing is pending.
 func (s *sender) fetch() {
+	if !s.ready || s.drained || len(s.pending) > 0 {
+		return
+	}
+	s.ready = false
 	list, ended := s.queue.Try(maxWrite)
 	s.drained = ended
 	for _, b := range list {
@@ -205,22 +250,24 @@ func (s *sender) fetch() {
 	}
 }
 
-// advance writes what is pending, or leaves the connection that is not needed any more.
+// advance writes what there is, or leaves the connection that is not needed any more.
 func (s *sender) advance() {
-	c := s.conn
-	if c == nil || c.busy || s.finishing {
-		return
-	}
-	leaving := s.next != nil
-	switch {
-	case len(s.pending) > 0 && !leaving:
-		s.send()
-	case (leaving || s.drained) && len(c.window.items) == 0:
-		s.finishing = true
-		if err := c.finish(); err != nil {
-			s.lose(err)
+	for !s.isBusy() {
+		s.fetch() // also without a connection, to learn that nothing comes any more
+		if s.conn == nil || len(s.pending) == 0 {
+			break
+		}
+		if s.send(); s.failure != nil {
 			return
 		}
+	}
+	c := s.conn
+	if c == nil || c.busy || s.finishing || len(c.window.items) > 0 {
+		return
+	}
+	if s.next != nil || s.drained {
+		s.finishing = true
+		s.fail(c.finish())
 		s.finished.Reset(s.timeouts.dead)
 	}
 }
@@ -234,17 +281,52 @@ func (s *sender) send() {
 	s.pending = s.pending[:0]
 	switch {
 	case err != nil:
-		s.lose(err)
+		s.fail(err)
 	case !c.busy && (awaited || c.window.written-c.asked >= pollBytes):
 		s.acknowledge()
 	}
+}
+
+// watch has the kernel asked again if something is on its way.
+func (s *sender) watch() {
+	if c := s.conn; !s.polling && (c.busy || len(c.window.items) > 0) {
+		s.polling = true
+		s.poll.Reset(pollInterval)
+	}
+}
+
+// attend has whoever appends to the queue write by itself, as long as release is not called.
+func (s *sender) attend() (release func()) {
+	q, ok := s.queue.(*queue.Memory)
+	if !ok { // one on disk may have to be read
+		return func() {}
+	}
+	q.Attend(s.offer)
+	return func() { q.Attend(nil) }
+}
+
+// offer writes what the queue has, without waiting for anybody, and so saves waking run. It tells whether run has nothing to do.
+func (s *sender) offer() bool {
+	if !s.turn.TryLock() {
+		return false
+	}
+	defer s.turn.Unlock()
+	if s.conn == nil || s.isBusy() || s.failure != nil || len(s.pending) > 0 {
+		return false
+	}
+	s.ready = true
+	if s.fetch(); len(s.pending) > 0 {
+		s.send()
+		s.watch()
+	}
+	return s.failure == nil && !s.drained
 }
 
 // acknowledge lets go what has arrived, and finds out whether nothing more does.
 func (s *sender) acknowledge() {
 	c := s.conn
 	if err := c.poll(); err != nil {
-		s.lose(err)
+		s.fail(err)
 		return
 	}
 	s.settle(c)
@@ -254,9 +336,9 @@ func (s *sender) acknowledge() {
 	switch {
 	case time.Since(c.changed) > s.timeouts.stall:
 		s.rotation.stalled = s.rotation.stalled || c.server == 0
-		s.lose(errStalled)
+		s.fail(errStalled)
 	case c.isSilent(s.timeouts.dead):
-		s.lose(errSilent)
+		s.fail(errSilent)
 	}
 }
 
@@ -312,7 +394,7 @@ func (s *sender) lose(reason error) {
 		st.UnreadBytes += uint64(acknowledged.bytes)
 		st.UnacknowledgedBytes += uint64(unacknowledged.bytes)
 	})
-	s.conn, s.finishing = nil, false
+	s.conn, s.failure, s.finishing = nil, nil, false
 	s.finished.Stop()
 	switch {
 	case s.next != nil:
@@ -329,7 +411,7 @@ func (s *sender) lose(reason error) {
 func (s *sender) leave() {
 	s.conn.close()
 	s.settle(s.conn)
-	s.conn, s.finishing = nil, false
+	s.conn, s.failure, s.finishing = nil, nil, false
 }
 
 func (s *sender) takeNext() {

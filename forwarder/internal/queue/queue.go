@@ -111,12 +111,13 @@ type Memory struct {
 
 	outlet // its mutex guards what follows
 
-	notFull  sync.Cond
-	batches  []*Batch
-	messages int // in batches
-	bytes    int64
-	meter    meter
-	stopped  bool
+	notFull   sync.Cond
+	attendant func() bool // see Attend
+	batches   []*Batch
+	messages  int // in batches
+	bytes     int64
+	meter     meter
+	stopped   bool
 }
 
 // New makes a queue for a number of messages that have no more than so many bytes. A message that is larger is taken when
@@ -150,8 +151,25 @@ func Put(b *Batch) {
 	}
 }
 
+// Attend has Append call take when there is something new, without a lock. If that tells that it has taken it, Ready receives
+// nothing, so that nobody is woken. A nil take ends that.
+func (q *Memory) Attend(take func() bool) {
+	q.mu.Lock()
+	q.attendant = take
+	q.mu.Unlock()
+}
+
 // Append takes b over.
 func (q *Memory) Append(b *Batch) (dropped int) {
+	dropped, attendant := q.append(b)
+	if attendant != nil && !attendant() {
+		q.ready.signal()
+	}
+	return dropped
+}
+
+// append also returns who is to be told of b, nil if nobody need be.
+func (q *Memory) append(b *Batch) (dropped int, attendant func() bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for b.Wait && !q.stopped && (q.messages >= q.capacity || q.bytes >= q.capacityBytes) {
@@ -159,7 +177,7 @@ func (q *Memory) Append(b *Batch) (dropped int) {
 	}
 	if q.stopped {
 		b.lose()
-		return q.meter.drop(Stopped, len(b.Ends))
+		return q.meter.drop(Stopped, len(b.Ends)), nil
 	}
 	if room := q.room(b); !b.Wait && len(b.Ends) > room {
 		dropped = q.meter.drop(Full, len(b.Ends)-room)
@@ -170,17 +188,19 @@ func (q *Memory) Append(b *Batch) (dropped int) {
 	}
 	if len(b.Ends) == 0 {
 		Put(b)
-		return dropped
+		return dropped, nil
 	}
 	q.messages += len(b.Ends)
 	q.bytes += int64(len(b.Data))
 	q.meter.batches.Observe(float64(len(b.Ends)), 1)
 	if n := len(q.batches); n > q.given && q.batches[n-1].Join(b) {
-		return dropped
+		return dropped, nil // somebody has been told of that one
 	}
 	q.batches = append(q.batches, b)
-	q.ready.signal()
-	return dropped
+	if q.attendant == nil {
+		q.ready.signal()
+	}
+	return dropped, q.attendant
 }
 
 // room is how many messages of b there is room for.
@@ -210,7 +230,9 @@ func (q *Memory) Try(max int) (batches []*Batch, ended bool) {
 		size += len(q.batches[q.given].Data)
 		q.given++
 	}
-	q.ready.signal() // there may be more
+	if q.given < len(q.batches) || q.drained {
+		q.ready.signal()
+	}
 	return append([]*Batch(nil), q.batches[first:q.given]...), false
 }
 

@@ -62,3 +62,41 @@ func TestReadyWhenOpened(t *testing.T) {
 		t.Error("it is not ready")
 	}
 }
+
+// What the attendant takes wakes nobody, what it leaves does.
+func TestAttend(t *testing.T) {
+	q := New(10, 1<<20)
+	<-q.Ready()
+	takes, asked := true, 0
+	q.Attend(func() bool {
+		asked++
+		if takes {
+			batches, _ := q.Try(1 << 20)
+			q.Ack(len(batches))
+		}
+		return takes
+	})
+	isReady := func() bool {
+		select {
+		case <-q.Ready():
+			return true
+		default:
+			return false
+		}
+	}
+	q.Append(batch(false, "a"))
+	if isReady() || q.Len() != 0 || asked != 1 {
+		t.Errorf("taken: asked %d times, %d messages left", asked, q.Len())
+	}
+	takes = false
+	q.Append(batch(false, "b"))
+	if !isReady() || asked != 2 {
+		t.Errorf("left: asked %d times", asked)
+	}
+	q.Try(1 << 20)
+	q.Attend(nil)
+	q.Append(batch(false, "c"))
+	if !isReady() || asked != 2 {
+		t.Errorf("without an attendant: asked %d times", asked)
+	}
+}
