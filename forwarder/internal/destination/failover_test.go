@@ -660,8 +660,8 @@ func TestWindowModel(t *testing.T) {
 				write([]item{{Batch: b, queued: true}})
 			case 2:
 				acked += r.Int64N(sent - acked + 1)
-				batches, _ := w.acknowledge(acked)
-				w.keep(100)
+				batches, _ := w.acknowledge(acked, 100)
+				w.keep()
 				queued -= batches
 			case 3:
 				unread := int64(0)
@@ -680,7 +680,7 @@ func TestWindowModel(t *testing.T) {
 			}
 		}
 		got = append(got, onWire...)
-		batches, _ := w.acknowledge(sent)
+		batches, _ := w.acknowledge(sent, 0)
 		if queued -= batches; queued != 0 {
 			t.Fatalf("seed %d: %d batches stay in the queue", seed, queued)
 		}

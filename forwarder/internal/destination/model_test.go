@@ -122,23 +122,43 @@ const modelWindow = 10 * modelSize // what a server may leave unread
 
 func (c *chain) acknowledge(bytes int64) {
 	c.acked += bytes
-	batches, _ := c.window.acknowledge(c.acked)
+	batches, _ := c.window.acknowledge(c.acked, modelWindow)
+	c.hold()
 	c.queue.Ack(batches)
-	c.window.keep(modelWindow)
+	c.window.keep()
+}
+
+func (c *chain) hold() {
+	oldest := c.window.oldest()
+	if oldest == nil && len(c.pending) > 0 {
+		oldest = c.pending[0].Batch
+	}
+	c.queue.Hold(oldest)
 }
 
 // change goes to the next server. The one before has read all that it has acknowledged, but for a window.
 func (c *chain) change() {
-	unread := c.r.Int64N(min(c.acked, modelWindow) + 1)
-	c.got = append(c.got, c.wire[:(c.acked-unread)/modelSize]...)
+	unread := c.die()
 	items, _, _ := c.window.replay(unread)
 	c.pending = append(items, c.pending...)
 	c.wire, c.acked = nil, 0
+	c.hold()
 }
 
-// leave closes the connection. The server lives: it reads what it has acknowledged, or more, and all that the queue has given
-// away, which is lost when both sides die.
+// die ends the server. It tells how many bytes of those that were acknowledged it has not read.
+func (c *chain) die() (unread int64) {
+	unread = c.r.Int64N(min(c.acked, modelWindow) + 1)
+	c.got = append(c.got, c.wire[:(c.acked-unread)/modelSize]...)
+	return unread
+}
+
+// leave closes the connection, and the server dies too: what it had to read is in a reliable disk buffer. Else it lives: it reads
+// what it has acknowledged, or more, and all that the queue has given away.
 func (c *chain) leave() {
+	if c.options.Reliable {
+		c.die()
+		return
+	}
 	if len(c.pending) > 0 {
 		c.send()
 	}

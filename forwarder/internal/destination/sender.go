@@ -344,13 +344,23 @@ func (s *sender) acknowledge() {
 
 // settle acknowledges in the queue what has arrived.
 func (s *sender) settle(c *connection) {
-	batches, a := c.window.acknowledge(c.messageBytes(c.arrived))
+	batches, a := c.window.acknowledge(c.messageBytes(c.arrived), s.unread(c))
 	if batches > 0 {
+		s.hold(c)
 		s.queue.Ack(batches)
 		s.sent.Add(uint64(a.messages))
 		s.sentBytes.Add(uint64(a.bytes))
 	}
-	c.window.keep(s.unread(c))
+	c.window.keep()
+}
+
+// hold tells the queue from where on messages may have to be sent again, by a process after this one too.
+func (s *sender) hold(c *connection) {
+	oldest := c.window.oldest()
+	if oldest == nil && len(s.pending) > 0 {
+		oldest = s.pending[0].Batch
+	}
+	s.queue.Hold(oldest)
 }
 
 // unread is how many of the bytes that the server has acknowledged may be lost with it.
@@ -384,6 +394,7 @@ func (s *sender) lose(reason error) {
 		}
 	}
 	s.pending = append(items, s.pending...)
+	s.hold(c)
 	s.update(func(st *Status) {
 		st.Connected, st.Address = "", ""
 		if reason != nil {
@@ -587,6 +598,7 @@ func (s *sender) closeAll() {
 	}
 	items, _, _ := c.window.replay(unread)
 	s.pending = append(items, s.pending...)
+	s.hold(c)
 }
 
 func (s *sender) update(f func(st *Status)) {

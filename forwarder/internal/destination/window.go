@@ -60,10 +60,11 @@ func (w *window) add(i item) {
 // An amount is of messages that are sent.
 type amount struct{ messages, bytes int }
 
-// acknowledge says how many bytes the peer's kernel has. It returns how many batches, and what of messages, the queue has to
-// give away before keep is called.
-func (w *window) acknowledge(acked int64) (batches int, a amount) {
+// acknowledge says how many bytes the peer's kernel has, and how many of them may be unread. It returns how many batches, and what
+// of messages, the queue has to give away before keep is called. What was not needed once is not needed any more.
+func (w *window) acknowledge(acked, unread int64) (batches int, a amount) {
 	w.acked = min(acked, w.written)
+	w.read = max(w.read, w.acked-unread)
 	for n := 0; n < len(w.items) && w.items[n].end <= w.acked; n++ {
 		if i := &w.items[n]; i.queued {
 			i.queued = false
@@ -75,9 +76,20 @@ func (w *window) acknowledge(acked int64) (batches int, a amount) {
 	return batches, a
 }
 
-// keep keeps of what is acknowledged the last unread bytes. What was not needed once is not needed any more.
-func (w *window) keep(unread int64) {
-	w.read = max(w.read, w.acked-unread)
+// oldest is the first batch that may have to be sent again, nil if there is none.
+func (w *window) oldest() *queue.Batch {
+	for _, list := range [...][]item{w.kept, w.items} {
+		for _, i := range list {
+			if i.end > w.read {
+				return i.Batch
+			}
+		}
+	}
+	return nil
+}
+
+// keep keeps of what is acknowledged that which may be unread.
+func (w *window) keep() {
 	n := 0
 	for n < len(w.items) && w.items[n].end <= w.acked {
 		if i := w.items[n]; !w.merge(&i) {

@@ -13,8 +13,8 @@ func TestKeptMemory(t *testing.T) {
 	for i := range int64(20000) {
 		b := &queue.Batch{Data: make([]byte, 200, size), Ends: []int{200}}
 		w.add(item{Batch: b})
-		w.acknowledge((i + 1) * 200)
-		w.keep(unread)
+		w.acknowledge((i+1)*200, unread)
+		w.keep()
 	}
 	memory := 0
 	for _, k := range w.kept {

@@ -107,9 +107,10 @@ type Disk struct {
 	active   *segment   // the last one, if it is appended to
 	used     int64      // bytes of the segments
 	next     uint64     // number of the next message
-	waiting  int        // messages that are not acknowledged
-	lost     int        // messages that damage has cost
-	damaged  bool       // there is damage before read
+	hold     hold
+	waiting  int  // messages that are not acknowledged
+	lost     int  // messages that damage has cost
+	damaged  bool // there is damage before read
 	stopped  bool
 	closed   bool
 
@@ -161,7 +162,7 @@ type group struct {
 // Open opens the queue of a destination, and makes it if there is none. What it has is counted, not read: damage in it is
 // found when Next comes to it.
 func Open(name string, o *Options, logger *slog.Logger) (*Disk, error) {
-	q := &Disk{options: *o, logger: logger.With("queue", name), group: &group{}, failing: map[string]string{}, meter: newMeter(), outlet: outlet{ready: newReady()}}
+	q := &Disk{options: *o, logger: logger.With("queue", name), group: &group{}, failing: map[string]string{}, meter: newMeter(), hold: hold{from: holdNothing}, outlet: outlet{ready: newReady()}}
 	q.changed.L = &q.mu
 	q.options.name, q.options.dir = name, Path(o.Dir, name)
 	if q.options.open == nil {
@@ -671,6 +672,7 @@ func (q *Disk) give(max int) (batches []*Batch) {
 		}
 		if e.given == nil {
 			given := *e.Batch
+			given.number = e.first
 			e.given = &given
 		}
 		batches = append(batches, e.given)
@@ -697,16 +699,14 @@ func (q *Disk) Ack(n int) {
 	if q.front = q.front[n:]; len(q.front) == 0 {
 		q.front = nil
 	}
-	old := q.release()
+	old := q.unhold(q.release())
 	save := q.acknowledged >= positionSize
 	if !save && q.saver == nil && !q.closed {
 		q.saver = time.AfterFunc(positionAge, q.save)
 	}
 	q.changed.Broadcast()
 	q.mu.Unlock()
-	if err := errors.Join(discard(old), q.leave(old)); err != nil { // what is open has not gone
-		q.logger.Warn("disk buffer does not shrink", "error", err)
-	}
+	q.shrink(old)
 	if save {
 		q.save()
 	}
@@ -761,7 +761,7 @@ func (q *Disk) save() {
 		q.saver.Stop()
 		q.saver = nil
 	}
-	position, closed := q.oldest(), q.closed
+	position, closed := q.first(), q.closed
 	q.acknowledged = 0
 	q.mu.Unlock()
 	if closed || position <= q.position {
@@ -792,7 +792,7 @@ func (q *Disk) Lost() int {
 func (q *Disk) Used() int64 {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return q.used
+	return q.size()
 }
 
 // Stop ends all waiting.
@@ -823,7 +823,7 @@ func (q *Disk) Close() error {
 			q.loseAll()
 		}
 	}
-	empty := q.isEmpty()
+	empty := q.isEmpty() && q.hold.from == holdNothing
 	q.mu.Unlock()
 	q.save()
 	q.mu.Lock()

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"log/slog"
+	"math"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -1038,16 +1039,17 @@ func FuzzModel(f *testing.F) {
 	f.Add([]byte("aaanakcanrnkxannk"), uint16(1000), true)
 	f.Add([]byte("aaaaaaaaaaaannnnkxnnkkkaaasxnnnkkkk"), uint16(300), true)
 	f.Add([]byte("aaaaaaaaaaaannnnkxnnkkkaaaxnnnkkkk"), uint16(300), false)
+	f.Add([]byte("000333;66603333666?066;6000333?"), uint16(500), true)
 	f.Fuzz(func(t *testing.T, ops []byte, size uint16, reliable bool) {
 		o := testOptions(t)
 		o.Reliable, o.FrontCacheSize = reliable, 1+int(size%50)
 		o.Capacity = 8 * max(100, option.Size(size)) // of a segment: size
-		m := &model{t: t, o: o, q: open(t, o)}
+		m := &model{t: t, o: o, q: open(t, o), held: math.MaxInt}
 		for _, op := range ops[:min(len(ops), 300)] {
 			m.play(op)
 		}
 		m.q.Rewind()
-		m.given, m.sent = nil, m.acked
+		m.given, m.front, m.sent = nil, nil, m.acked
 		m.q.Drain()
 		for m.q.Len() > 0 {
 			m.next(1000)
@@ -1056,6 +1058,7 @@ func FuzzModel(f *testing.F) {
 		if m.acked != len(m.taken) {
 			t.Fatalf("%d messages came, want %d", m.acked, len(m.taken))
 		}
+		m.q.Hold(nil)
 		if err := m.q.Close(); err != nil {
 			t.Fatal(err)
 		}
@@ -1070,17 +1073,19 @@ type model struct {
 	o     *Options
 	q     *Disk
 	taken []string
-	sent  int   // of taken: what Next gave
-	acked int   // of taken
-	saved int   // of taken: what must not come again
-	given []int // messages of the batches
+	sent  int      // of taken: what Next gave
+	acked int      // of taken
+	saved int      // of taken: what must not come again
+	given []int    // messages of the batches
+	front []*Batch // the same
+	held  int      // of taken: what comes again
 }
 
 func (m *model) play(op byte) {
-	switch n := int(op) % 11; n {
+	switch n := int(op) % 12; n {
 	case 0, 1, 2:
 		var list []string
-		for i := range 1 + int(op)/11 {
+		for i := range 1 + int(op)/12 {
 			list = append(list, fmt.Sprintf("%d%s", len(m.taken)+i, strings.Repeat("x", int(op)*i%100)))
 		}
 		if m.q.Append(batch(false, list...)) == 0 {
@@ -1094,14 +1099,14 @@ func (m *model) play(op byte) {
 		m.ack(min(len(m.given), 1+int(op)/100))
 	case 8:
 		m.q.Rewind()
-		m.given, m.sent = nil, m.acked
+		m.given, m.front, m.sent = nil, nil, m.acked
 	case 9:
 		if !m.o.Reliable {
 			return
 		}
 		if op > 128 {
 			m.q.save()
-			m.saved = m.acked
+			m.saved = min(m.acked, m.held)
 		}
 		m.q.crash()
 		m.reopen()
@@ -1109,9 +1114,22 @@ func (m *model) play(op byte) {
 		if err := m.q.Close(); err != nil {
 			m.t.Fatal(err)
 		}
-		m.saved = m.acked
+		m.saved = min(m.acked, m.held)
 		m.reopen()
+	case 11:
+		m.hold()
 	}
+}
+
+// hold holds what is given from now on, or nothing.
+func (m *model) hold() {
+	if !m.o.Reliable || len(m.given) == 0 {
+		m.q.Hold(nil)
+		m.held = math.MaxInt
+		return
+	}
+	m.q.Hold(m.front[0])
+	m.held = m.acked
 }
 
 func (m *model) next(max int) {
@@ -1123,7 +1141,7 @@ func (m *model) next(max int) {
 		}
 		check(m.t, "next", list, m.taken[m.sent:m.sent+len(list)])
 		m.sent += len(list)
-		m.given = append(m.given, len(list))
+		m.given, m.front = append(m.given, len(list)), append(m.front, b)
 	}
 }
 
@@ -1132,17 +1150,17 @@ func (m *model) ack(n int) {
 	for _, count := range m.given[:n] {
 		m.acked += count
 	}
-	m.given = m.given[n:]
+	m.given, m.front = m.given[n:], m.front[n:]
 }
 
 // reopen finds where the queue begins again.
 func (m *model) reopen() {
 	m.q = open(m.t, m.o)
 	begin := len(m.taken) - m.q.Len()
-	if begin < m.saved || begin > m.acked {
-		m.t.Fatalf("it begins at %d, want it from %d to %d", begin, m.saved, m.acked)
+	if end := min(m.acked, m.held); begin < m.saved || begin > end {
+		m.t.Fatalf("it begins at %d, want it from %d to %d", begin, m.saved, end)
 	}
-	m.acked, m.sent, m.given = begin, begin, nil
+	m.acked, m.sent, m.held, m.given, m.front = begin, begin, math.MaxInt, nil, nil
 }
 
 // FuzzSegment opens what is no segment: nothing but records that were written comes out.

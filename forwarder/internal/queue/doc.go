@@ -39,7 +39,7 @@
 // # Position
 //
 //	 0     8  "kadqpos1"
-//	 8     8  number of the oldest message that is not acknowledged
+//	 8     8  number of the oldest message that is not acknowledged, or that is held: its receiver may not have read it
 //	16     4  checksum of the 16 bytes before
 //
 // # Invariants
@@ -49,8 +49,10 @@
 //     later one makes a new segment, and a segment is never appended to after a write or fdatasync(2) of it failed: the
 //     kernel may have forgotten what it could not write.
 //   - In a reliable queue Append returns when its record is synced, and the directory that names its segment.
-//   - A segment is removed when all of its messages are acknowledged, and the last of them too, when it has grown.
-//   - The position is written anew and renamed, at the latest a second or a megabyte after the acknowledgement.
+//   - A segment is removed when all of its messages are acknowledged and none is held, and the last of them too, when it has
+//     grown.
+//   - The position is written anew and renamed, at the latest a second or a megabyte after the acknowledgement. It is never
+//     beyond what is held.
 //
 // # After a crash
 //

@@ -20,7 +20,8 @@ type Batch struct {
 
 	Received time.Time // when the first of the messages was; zero: it is not known
 
-	shared bool // the memory is read by somebody else still: it is not used again
+	number uint64 // of the first message, if a Disk gave it
+	shared bool   // the memory is read by somebody else still: it is not used again
 }
 
 // Reset empties the batch and keeps its memory.
@@ -87,6 +88,9 @@ type Queue interface {
 	Ready() <-chan struct{}
 	// Ack says that the n oldest batches that Next gave are sent. They are the caller's then, until Put.
 	Ack(n int)
+	// Hold says what is sent and may not have been read: from a batch on that Next gave, so that a queue which outlives a
+	// crash begins with it then; nil: nothing. It comes before the Ack of that batch.
+	Hold(from *Batch)
 	// Rewind makes Next give again what is not acknowledged.
 	Rewind()
 	// Interrupt makes Next give nothing until Resume, which also rewinds.

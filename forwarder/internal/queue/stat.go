@@ -106,7 +106,7 @@ func (q *Memory) Stat() Stat {
 func (q *Disk) Stat() Stat {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	s := Stat{Messages: q.waiting, Disk: &DiskStat{Used: q.used, Capacity: int64(q.options.Capacity), Lost: q.lost}}
+	s := Stat{Messages: q.waiting, Disk: &DiskStat{Used: q.size(), Capacity: int64(q.options.Capacity), Lost: q.lost}}
 	if q.waiting > 0 {
 		s.Bytes = q.used + q.pending
 	}
