@@ -139,15 +139,16 @@ func TestHistogram(t *testing.T) {
 
 func TestJudge(t *testing.T) {
 	tally := NewTally(0)
+	sent := time.Unix(1795000000, 5)
 	add := func(sink int, connection int, total int64, numbers ...int64) {
 		b := tally.begin(sink)
 		defer tally.mu.Unlock()
 		for _, n := range numbers {
-			b.add(marked(Mark{Run: 7, Connection: connection, Connections: 4, Number: n, Total: total, Sent: time.Now()}))
+			b.add(marked(Mark{Run: 7, Connection: connection, Connections: 4, Number: n, Total: total, Sent: sent.Add(time.Duration(n))}))
 		}
 	}
 	add(0, 0, 0, 0, 1, 2, 5, 4, 5)   // 3 lost, 4 late, 5 twice
-	add(1, 0, 8, 7)                  // by another way
+	add(1, 0, 11, 7, 10, 8, 9)       // by another way, 8 and 9 late
 	add(0, 0, 0, 6)                  // no matter
 	add(0, 1, 3, 0, 1)               // 2 lost, which is the last one
 	add(0, 2, 0, 0, 1)               // the end is not known
@@ -157,12 +158,23 @@ func TestJudge(t *testing.T) {
 	tally.mu.Unlock()
 	got := tally.Judge()
 	got.Latency, got.ReceiveSeconds = nil, 0
+	for _, f := range got.Faults {
+		for i := range f.Overtaken {
+			if f.Overtaken[i].Came.Before(tally.first) {
+				t.Errorf("%+v came before all others", f.Overtaken[i])
+			}
+			f.Overtaken[i].Came = time.Time{}
+		}
+	}
 	want := Judged{
-		Received: 11, Lost: 1 + 1 + 1 + 1, Duplicated: 1, Reordered: 1, Foreign: 1, Endless: 2,
+		Received: 14, Lost: 1 + 1 + 1 + 1, Duplicated: 1, Reordered: 3, Foreign: 1, Endless: 2,
 		Faults: []Fault{
-			{"00000007", 0, 1, 1, 1, []Range{{3, 3}}},
-			{"00000007", 1, 1, 0, 0, []Range{{2, 2}}},
-			{"00000007", 2, 1, 0, 0, []Range{{2, 2}}},
+			{Run: "00000007", Connection: 0, Lost: 1, Duplicated: 1, Reordered: 3, Missing: []Range{{3, 3}}, Overtaken: []Overtaken{
+				{Numbers: Range{4, 4}, After: 5, Sent: sent.Add(4)},
+				{Numbers: Range{8, 9}, Sink: 1, After: 10, Sent: sent.Add(8)},
+			}},
+			{Run: "00000007", Connection: 1, Lost: 1, Missing: []Range{{2, 2}}},
+			{Run: "00000007", Connection: 2, Lost: 1, Missing: []Range{{2, 2}}},
 		},
 	}
 	if !reflect.DeepEqual(got, want) {

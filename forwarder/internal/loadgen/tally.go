@@ -39,6 +39,7 @@ type origin struct {
 	received    int64   // different messages
 	duplicated  int64
 	reordered   int64
+	overtaken   []Overtaken // the first maxOvertaken
 }
 
 // NewTally makes a Tally of one run, or of all if run is 0.
@@ -85,13 +86,13 @@ func (b *batch) add(message []byte) {
 		t.first = b.now
 	}
 	t.last = b.now
-	if b.origin.add(m, b.sink) {
+	if b.origin.add(m, b.sink, b.now) {
 		t.latency.add(b.now.Sub(m.Sent))
 	}
 }
 
 // add tells whether the message is a new one.
-func (s *origin) add(m Mark, sink int) bool {
+func (s *origin) add(m Mark, sink int, now time.Time) bool {
 	if !s.seen.add(m.Number) {
 		s.duplicated++
 		return false
@@ -101,7 +102,7 @@ func (s *origin) add(m Mark, sink int) bool {
 		s.highestAt = append(s.highestAt, -1)
 	}
 	if m.Number < s.highestAt[sink] {
-		s.reordered++
+		s.overtake(m, sink, now)
 	} else {
 		s.highestAt[sink] = m.Number
 	}
@@ -112,6 +113,22 @@ func (s *origin) add(m Mark, sink int) bool {
 		}
 	}
 	return true
+}
+
+// overtake notes a message that came after a later one.
+func (s *origin) overtake(m Mark, sink int, now time.Time) {
+	s.reordered++
+	if last := len(s.overtaken) - 1; last >= 0 {
+		if o := &s.overtaken[last]; o.Sink == sink && o.Numbers.Last+1 == m.Number {
+			o.Numbers.Last = m.Number
+			return
+		}
+	}
+	if len(s.overtaken) < maxOvertaken {
+		s.overtaken = append(s.overtaken, Overtaken{
+			Numbers: Range{m.Number, m.Number}, Sink: sink, After: s.highestAt[sink], Sent: m.Sent, Came: now,
+		})
+	}
 }
 
 // lost is how many messages have not come, at least; exact if the connection's end is known.
@@ -137,17 +154,28 @@ type Judged struct {
 
 // A Fault is what went wrong on one connection.
 type Fault struct {
-	Run        string  `json:"run"`
-	Connection int     `json:"connection"`
-	Lost       int64   `json:"lost"`
-	Duplicated int64   `json:"duplicated"`
-	Reordered  int64   `json:"reordered"`
-	Missing    []Range `json:"missing,omitempty"` // the first maxMissing
+	Run        string      `json:"run"`
+	Connection int         `json:"connection"`
+	Lost       int64       `json:"lost"`
+	Duplicated int64       `json:"duplicated"`
+	Reordered  int64       `json:"reordered"`
+	Missing    []Range     `json:"missing,omitempty"`   // the first maxMissing
+	Overtaken  []Overtaken `json:"overtaken,omitempty"` // the first maxOvertaken
+}
+
+// Overtaken are messages that came, one after the other, to a sink that had a later one.
+type Overtaken struct {
+	Numbers Range     `json:"numbers"`
+	Sink    int       `json:"sink"`  // from 0, in the order of the sinks
+	After   int64     `json:"after"` // number of the later one
+	Sent    time.Time `json:"sent"`  // the first of them, or when it was due, if there is a rate
+	Came    time.Time `json:"came"`  // the first of them
 }
 
 const (
-	maxFaults  = 100
-	maxMissing = 10
+	maxFaults    = 100
+	maxMissing   = 10
+	maxOvertaken = 10
 )
 
 // Judge sums up.
@@ -174,7 +202,10 @@ func (t *Tally) Judge() Judged {
 		j.Duplicated += s.duplicated
 		j.Reordered += s.reordered
 		if lost+s.duplicated+s.reordered > 0 && len(j.Faults) < maxFaults {
-			j.Faults = append(j.Faults, Fault{runName(key.run), key.connection, lost, s.duplicated, s.reordered, s.seen.missing(s.received + lost)})
+			j.Faults = append(j.Faults, Fault{
+				Run: runName(key.run), Connection: key.connection, Lost: lost, Duplicated: s.duplicated, Reordered: s.reordered,
+				Missing: s.seen.missing(s.received + lost), Overtaken: slices.Clone(s.overtaken),
+			})
 		}
 	}
 	for _, unheard := range runs {
