@@ -150,12 +150,8 @@ func collect(t *testing.T) *collector {
 func (c *collector) port() int { return c.Addr().(*net.TCPAddr).Port }
 
 func freePort(t *testing.T) int {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
+	t.Helper()
+	return testneed.Port(t)
 }
 
 // TestReload changes the configuration again and again while messages come in: each must arrive once at each destination,

@@ -313,12 +313,7 @@ func waitLines(t *testing.T, file string, n int) (lines []string) {
 // startSyslogNg runs syslog-ng with a UDP source and returns the file it writes and the port it listens on.
 func startSyslogNg(t *testing.T, source string) (out string, port int) {
 	bin := testneed.Program(t, "syslog-ng")
-	probe, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	port = probe.LocalAddr().(*net.UDPAddr).Port
-	probe.Close()
+	port = testneed.Port(t)
 	dir := t.TempDir()
 	out = filepath.Join(dir, "out")
 	template := ""

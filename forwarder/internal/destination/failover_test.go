@@ -146,12 +146,7 @@ func (s *sinkProcess) numbers(t *testing.T) (list []int) {
 
 func freePort(t *testing.T) int {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
+	return testneed.Port(t)
 }
 
 // A feed appends numbered messages of 200 bytes to a destination while it runs.

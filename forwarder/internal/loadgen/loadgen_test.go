@@ -8,6 +8,7 @@ import (
 	cryptorand "crypto/rand"
 	"crypto/x509"
 	"encoding/pem"
+	"fmt"
 	"io"
 	"log/slog"
 	"math/big"
@@ -20,6 +21,7 @@ import (
 	"time"
 
 	"kad/pkg/syslog"
+	"kad/pkg/testneed"
 )
 
 func marked(m Mark) []byte {
@@ -221,12 +223,7 @@ func freeAddress(t *testing.T, transport string) Address {
 	if transport == "unix" || transport == "unixgram" {
 		return Address{transport, filepath.Join(t.TempDir(), "s")}
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return Address{transport, l.Addr().String()}
+	return Address{transport, fmt.Sprintf("127.0.0.1:%d", testneed.Port(t))}
 }
 
 func TestTransports(t *testing.T) {

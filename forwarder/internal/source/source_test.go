@@ -20,6 +20,7 @@ import (
 	"kad/forwarder/internal/option"
 	"kad/forwarder/internal/template"
 	"kad/pkg/syslog"
+	"kad/pkg/testneed"
 )
 
 // A capture is a destination that writes down what it gets.
@@ -107,12 +108,7 @@ func run(t *testing.T, d Driver, show string) *running {
 // freePort is a port of 127.0.0.1 that nobody has.
 func freePort(t *testing.T) int {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
+	return testneed.Port(t)
 }
 
 func network(t *testing.T, name string, set func(n *Network)) (Driver, string) {
