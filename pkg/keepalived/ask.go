@@ -109,6 +109,7 @@ func (a *ask) once(ctx context.Context) (*Dump, error) {
 	if err := a.signal(); err != nil {
 		return nil, err
 	}
+	var over error
 	for start := time.Now(); ; {
 		for _, place := range a.places {
 			dump, err := a.look(place)
@@ -122,10 +123,10 @@ func (a *ask) once(ctx context.Context) (*Dump, error) {
 				return dump, nil
 			}
 		}
-		pause := min(max(time.Since(start)/16, 200*time.Microsecond), 10*time.Millisecond)
-		if err := a.sleep(ctx, pause); err != nil {
-			return nil, err
+		if over != nil { // and it did not come while we slept: a busy machine may oversleep
+			return nil, over
 		}
+		over = a.sleep(ctx, min(max(time.Since(start)/16, 200*time.Microsecond), 10*time.Millisecond))
 	}
 }
 
