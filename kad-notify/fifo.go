@@ -190,9 +190,26 @@ func (n *notifier) inOrder(ctx context.Context, e keepalived.Event) {
 	}
 }
 
+// untilEmpty reads a pipe until its deadline, and then what is left in it, which may be much: what a machine is too busy to read in
+// time is not lost.
+type untilEmpty struct{ pipe *os.File }
+
+func (u untilEmpty) Read(b []byte) (n int, err error) {
+	n, err = u.pipe.Read(b)
+	if !errors.Is(err, os.ErrDeadlineExceeded) {
+		return n, err
+	}
+	raw, rawErr := u.pipe.SyscallConn()
+	if rawErr != nil {
+		return 0, rawErr
+	}
+	_ = raw.Control(func(fd uintptr) { n, _ = unix.Read(int(fd), b) }) // does not wait
+	return max(n, 0), err
+}
+
 // read puts the events of a FIFO into q, until the deadline of pipe.
 func (n *notifier) read(pipe *os.File, q *queue) error {
-	lines := &lineReader{r: pipe}
+	lines := &lineReader{r: untilEmpty{pipe}}
 	for {
 		line, err := lines.next()
 		switch {
