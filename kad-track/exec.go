@@ -38,7 +38,6 @@ func runCommand(ctx context.Context, argv []string) error {
 	said := &output.Head{Max: 1024}
 	cmd := exec.Command(argv[0], argv[1:]...)
 	cmd.Stdout, cmd.Stderr = said, said
-	cmd.WaitDelay = 10 * time.Millisecond // for who holds the pipe but has left the group
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Start(); err != nil {
 		return cause(err)
@@ -47,7 +46,11 @@ func runCommand(ctx context.Context, argv []string) error {
 	spare := context.AfterFunc(ctx, func() { unix.Kill(group, unix.SIGKILL) })
 	awaitExit(cmd.Process.Pid)
 	spare()
-	unix.Kill(group, unix.SIGKILL) // the leader is not reaped yet, so the group is still ours
+	unix.Kill(group, unix.SIGKILL)         // the leader is not reaped yet, so the group is still ours
+	cmd.WaitDelay = 100 * time.Millisecond // for who holds the pipe but has left the group
+	if ctx.Err() != nil {
+		cmd.WaitDelay /= 10 // the verdict is due
+	}
 	err := cmd.Wait()
 	if ctx.Err() != nil {
 		return fmt.Errorf("killed: %w", context.Cause(ctx))

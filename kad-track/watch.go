@@ -14,6 +14,7 @@ import (
 	"time"
 
 	sd "github.com/coreos/go-systemd/v22/daemon"
+	"golang.org/x/sys/unix"
 
 	"kad/pkg/atomicfile"
 	"kad/pkg/cli"
@@ -211,18 +212,28 @@ func (w *watcher) tell(why error) {
 	notify(sd.SdNotifyReady + "\nSTATUS=" + text)
 }
 
-// notify tells systemd a state (sd_notify(3)). Unlike that of go-systemd it does not wait for a
-// systemd that does not listen.
+// notify tells systemd a state (sd_notify(3)). Unlike that of go-systemd it waits only 100 ms for a systemd that does not
+// listen: by attempts, not by the clock, or a READY would get lost when the machine stalls before the first of them.
 func notify(state string) {
 	socket := os.Getenv("NOTIFY_SOCKET")
 	if socket == "" {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
-	defer cancel()
-	if conn, _, err := control.Dial(ctx, socket, syscall.SOCK_DGRAM); err == nil {
-		conn.WriteString(state)
-		conn.Close()
+	conn, _, err := control.Dial(context.Background(), socket, syscall.SOCK_DGRAM)
+	if err != nil {
+		return
+	}
+	defer conn.Close()
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return
+	}
+	for range 10 {
+		_ = raw.Control(func(fd uintptr) { _, err = unix.Write(int(fd), []byte(state)) })
+		if !errors.Is(err, unix.EAGAIN) {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
 	}
 }
 
