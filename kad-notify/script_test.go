@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -126,7 +127,7 @@ func TestJournalHangs(t *testing.T) {
 	r.write("notify.toml", "state_dir = \"@/state\"\n"+stateFile, 0o644)
 	begin := time.Now()
 	code, _, stderr := r.run("INSTANCE", "VI_1", "BACKUP", "240")
-	if d := time.Since(begin); d > 5*time.Second || code != 0 || !strings.Contains(stderr, "journal: takes no entry") {
+	if d := time.Since(begin); d > 30*time.Second || code != 0 || !strings.Contains(stderr, "journal: takes no entry") {
 		t.Errorf("after %v: code %d, stderr %q", d, code, stderr)
 	}
 	if got := r.read("at/VI_1"); got != "BACKUP\n" {
@@ -202,16 +203,21 @@ func TestExec(t *testing.T) {
 		{"both streams", "echo one; echo two >&2", 0, "", []string{"one", "two"}},
 		{"fails", "echo why; exit 3", 1, "hook a: /bin/sh: exit status 3", []string{"why"}},
 		{"dies", "kill -9 $$", 1, "hook a: /bin/sh: signal: killed", nil},
-		{"hangs", "echo begun; sleep 60", 1, "hook a: /bin/sh: killed, not done after 500ms", []string{"begun"}},
-		{"hangs in a child", "trap '' TERM; sleep 60 & sleep 60", 1, "hook a: /bin/sh: killed, not done after 500ms", nil},
-		{"leaves a child that holds the pipe", "sleep 1.234567 & echo done", 0, "", []string{"done"}},
+		{"hangs", "echo begun; sleep 60", 1, "hook a: /bin/sh: killed, not done after 2s", []string{"begun"}},
+		{"hangs in a child", "trap '' TERM; sleep 60 & sleep 60", 1, "hook a: /bin/sh: killed, not done after 2s", nil},
+		{"leaves a child that holds the pipe", "sleep 60 & echo $! >@/child; echo done", 0, "", []string{"done"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			r := newRoom(t, hookScript("a", tt.script, "timeout = \"500ms\"\nstate = [\"MASTER\"]")+stateFile)
+			timeout := "1m"
+			if strings.HasSuffix(tt.stderr, "2s") {
+				timeout = "2s"
+			}
+			r := newRoom(t, hookScript("a", tt.script, "timeout = \""+timeout+"\"\nstate = [\"MASTER\"]")+stateFile)
+			defer endProcess(r.path("child"))
 			r.run("INSTANCE", "VI_1", "BACKUP", "240")
 			begin := time.Now()
 			code, _, stderr := r.run("INSTANCE", "VI_1", "MASTER", "240")
-			if d := time.Since(begin); d > 2*time.Second {
+			if d := time.Since(begin); d > 30*time.Second { // half of what the scripts sleep
 				t.Errorf("it took %v", d)
 			}
 			if code != tt.code || !strings.Contains(stderr, tt.stderr) || tt.stderr == "" && stderr != "" {
@@ -230,6 +236,14 @@ func TestExec(t *testing.T) {
 			}
 			eventually(t, fmt.Sprintf("the journal has %q", tt.output), func() bool { return slices.Equal(outputs(), tt.output) })
 		})
+	}
+}
+
+// endProcess ends the process whose number is in a file, if there is one.
+func endProcess(file string) {
+	text, _ := os.ReadFile(file)
+	if pid, _ := strconv.Atoi(strings.TrimSpace(string(text))); pid > 0 {
+		_ = unix.Kill(pid, unix.SIGKILL)
 	}
 }
 
@@ -384,7 +398,7 @@ func TestStopDoesNotWait(t *testing.T) {
 	defer held.release()
 	begin := time.Now()
 	code, _, stderr := r.run("INSTANCE", "VI_1", "STOP", "240")
-	if d := time.Since(begin); d > 900*time.Millisecond || code != 0 || !strings.Contains(stderr, "an earlier event is still being handled") {
+	if d := time.Since(begin); d > lockTimeout/2 || code != 0 || !strings.Contains(stderr, "an earlier event is still being handled") {
 		t.Errorf("after %v: %d, %s", d, code, stderr)
 	}
 	if got := r.read("at/VI_1"); got != "STOP\n" {
@@ -533,13 +547,17 @@ func TestWebhook(t *testing.T) {
 		{"refused", []int{403}, 1, "refused: answered 403 Forbidden (attempt 1)"},
 		{"redirected", []int{302}, 1, "refused: answered 302 Found (attempt 1)"},
 		{"broken", []int{500, 500, 500, 500, 500}, 3, "answered 500 Internal Server Error (attempt 3)"},
-		{"hangs", []int{0}, 1, "not done after 1s (attempt 1)"},
+		{"hangs", []int{0}, 1, "not done after 2s (attempt 1)"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			mu.Lock()
 			bodies, answers = nil, tt.answers
 			mu.Unlock()
-			r := newRoom(t, "[hook.w]\nkind = \"webhook\"\ntimeout = \"1s\"\nretries = 2\nurl = \""+server.URL+"/SECRET?token=SECRET\"\nheaders = { Authorization = \"Bearer SECRET\" }\n")
+			timeout := "1m"
+			if tt.name == "hangs" {
+				timeout = "2s"
+			}
+			r := newRoom(t, "[hook.w]\nkind = \"webhook\"\ntimeout = \""+timeout+"\"\nretries = 2\nurl = \""+server.URL+"/SECRET?token=SECRET\"\nheaders = { Authorization = \"Bearer SECRET\" }\n")
 			code, _, stderr := r.run("INSTANCE", "VI_1", "MASTER", "240")
 			if (code == 0) != (tt.stderr == "") || !strings.Contains(stderr, tt.stderr) || strings.Contains(stderr, "SECRET") {
 				t.Errorf("code %d, stderr %q", code, stderr)
@@ -630,16 +648,18 @@ func TestNames(t *testing.T) {
 	}
 }
 
-// The hooks begin within 10 ms of the process's start, in the best of many runs: the machine may be busy.
+// The hooks begin within 10 ms of the process's start, as BenchmarkScript shows. Here it is ten times that, and the best of many
+// runs: the machine may be busy.
 func TestSpeed(t *testing.T) {
 	r := newRoom(t, trueHook)
 	tool := builtTool(t)
+	const bound = 100 * time.Millisecond
 	best := time.Hour
-	for runs := 0; runs < 100 && best > 10*time.Millisecond; runs++ {
+	for runs := 0; runs < 50 && best > bound; runs++ {
 		best = min(best, untilHooks(t, r, tool))
 	}
 	t.Logf("process without its hook: %v", best)
-	if best > 10*time.Millisecond {
+	if best > bound {
 		t.Errorf("the process takes %v without its hook", best)
 	}
 }

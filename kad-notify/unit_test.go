@@ -20,11 +20,15 @@ func TestUnit(t *testing.T) {
 		{"reload", "x.service", "done", "reload x.service replace", ""},
 		{"start", "x", "failed", "start x.service replace", "hook u: start x.service: systemd's job ended as failed"},
 		{"start", "none", "done", "", "hook u: start none.service: Unit none.service not found."},
-		{"start", "slow", "", "start slow.service replace", "hook u: start slow.service: not done after 300ms"},
+		{"start", "slow", "", "start slow.service replace", "hook u: start slow.service: not done after 2s"},
 	} {
 		t.Run(tt.action+" "+tt.unit+" "+tt.result, func(t *testing.T) {
 			s.EndJobs(tt.result)
-			r := newRoom(t, fmt.Sprintf("[hook.u]\nkind = \"unit\"\nunit = %q\naction = %q\ntimeout = \"300ms\"\n", tt.unit, tt.action))
+			timeout := "1m"
+			if tt.unit == "slow" {
+				timeout = "2s"
+			}
+			r := newRoom(t, fmt.Sprintf("[hook.u]\nkind = \"unit\"\nunit = %q\naction = %q\ntimeout = %q\n", tt.unit, tt.action, timeout))
 			code, _, stderr := r.run("INSTANCE", "VI_1", "MASTER", "240")
 			if (code == 0) != (tt.stderr == "") || !strings.Contains(stderr, tt.stderr) {
 				t.Errorf("code %d, stderr %q", code, stderr)

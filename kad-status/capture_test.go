@@ -31,9 +31,12 @@ func captures(t *testing.T) []string {
 	return append(dirs, more...)
 }
 
-// runTool runs kad-status in this process.
+// runTool runs kad-status in this process. Hosts have all the time they need, unless args give them some.
 func runTool(t *testing.T, args ...string) (stdout, stderr string, code int) {
 	t.Helper()
+	if slices.Contains(args, "--rsh") && !slices.Contains(args, "--timeout") {
+		args = append([]string{"--timeout", "1m"}, args...)
+	}
 	var out, errs bytes.Buffer
 	code = run(t.Context(), append([]string{"kad-status"}, args...), strings.NewReader(""), &out, &errs)
 	return out.String(), errs.String(), code

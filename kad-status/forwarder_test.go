@@ -42,9 +42,9 @@ func TestAskForwarder(t *testing.T) {
 		{"none", t.TempDir() + "/none", `null`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			timeout := 10 * time.Second
+			timeout := time.Minute
 			if c.name == "no answer" {
-				timeout = 50 * time.Millisecond
+				timeout = 2 * time.Second
 			}
 			ctx, cancel := context.WithTimeout(t.Context(), timeout)
 			defer cancel()

@@ -269,11 +269,11 @@ func TestClusterGolden(t *testing.T) {
 func TestClusterHangingHost(t *testing.T) {
 	rsh := fakeHosts(t, map[string]string{"loghost01": sawView(t, "2.2.7/a-normal-loghost01"), "loghost02": "sleep 60 & sleep 60"})
 	started := time.Now()
-	stdout, stderr, code := runTool(t, "--rsh", rsh, "--timeout", "300ms", "loghost01", "loghost02")
-	if took := time.Since(started); took > 10*time.Second {
+	stdout, stderr, code := runTool(t, "--rsh", rsh, "--timeout", "3s", "loghost01", "loghost02")
+	if took := time.Since(started); took > 30*time.Second {
 		t.Errorf("took %v", took)
 	}
-	if code != 1 || !strings.Contains(stdout, "loghost01      MASTER unreachable") || !strings.Contains(stderr, "loghost02: unreachable: no answer in 300ms") {
+	if code != 1 || !strings.Contains(stdout, "loghost01      MASTER unreachable") || !strings.Contains(stderr, "loghost02: unreachable: no answer in 3s") {
 		t.Errorf("code %d\n%s%s", code, stdout, stderr)
 	}
 }
@@ -316,7 +316,7 @@ case $n in 0|1) %[2]s;; 2) echo gone >&2; exit 1;; *) %[3]s;; esac`, dir, one, t
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	out := &watched{done: cancel, until: 3}
-	code := run(ctx, []string{"kad-status", "--watch", "--rsh", rsh, "loghost01"}, strings.NewReader(""), out, os.Stderr)
+	code := run(ctx, []string{"kad-status", "--watch", "--timeout", "1m", "--rsh", rsh, "loghost01"}, strings.NewReader(""), out, os.Stderr)
 	if code != 0 {
 		t.Errorf("exit code %d", code)
 	}

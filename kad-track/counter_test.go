@@ -32,6 +32,10 @@ log { source(s); destination(dead); };`, port))
 		text, _ := os.ReadFile(s.logFile)
 		return strings.Count(string(text), "\n") == 500
 	})
+	eventually(t, "400 of them are dropped", func() bool {
+		code, _, _ := kadTrack(t, with("--dropped-below", "400/1h")...)
+		return code == 1
+	})
 	name := "destination dead#0 tcp,127.0.0.1:" + port
 	expect(t, "syslog-ng="+s.control+": 100 messages wait for "+name, with("--queue-below", "100")...)
 	expect(t, "", with("--queue-below", "101")...)

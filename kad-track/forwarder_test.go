@@ -49,7 +49,8 @@ func TestForwarder(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			expect(t, tt.why, "--timeout", "300ms", "--forwarder="+startForwarder(t, tt.handle))
+			t.Parallel()
+			expect(t, tt.why, "--timeout", soon, "--forwarder="+startForwarder(t, tt.handle))
 		})
 	}
 	t.Run("not HTTP", func(t *testing.T) {

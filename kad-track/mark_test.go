@@ -11,7 +11,7 @@ import (
 )
 
 func TestProbe(t *testing.T) {
-	udp := freeAddress(t) // of TCP, but as likely free for UDP
+	udp := freeAddress(t)
 	host, port, _ := net.SplitHostPort(udp)
 	dir := t.TempDir()
 	s := startSyslogNG(t, fmt.Sprintf(`source u { network(ip(%s) port(%s) transport(udp)); unix-dgram("%s/dgram"); };
@@ -25,9 +25,9 @@ log { source(u); destination(d); };`, host, port, dir))
 		t.Errorf("%v, got\n%s", err, text)
 	}
 	other := write(t, filepath.Join(dir, "other"), string(text))
-	expect(t, "sent, but has not arrived in "+other+": no answer within 200ms", "--timeout", "200ms", "--probe", s.tcp+"="+other)
+	expect(t, "sent, but has not arrived in "+other+": no answer within 2s", "--timeout", soon, "--probe", s.tcp+"="+other)
 	s.signal(t, syscall.SIGSTOP)
-	expect(t, "sent, but has not arrived in "+s.logFile+": no answer within 200ms", "--timeout", "200ms", "--probe", s.tcp+"="+s.logFile)
+	expect(t, "sent, but has not arrived in "+s.logFile+": no answer within 2s", "--timeout", soon, "--probe", s.tcp+"="+s.logFile)
 	s.signal(t, syscall.SIGKILL)
 	expect(t, "connection refused", "--probe", s.tcp+"="+s.logFile)
 	expect(t, "nobody has bound it", "--udp-listen", udp)

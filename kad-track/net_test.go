@@ -47,7 +47,7 @@ func TestTCPHangingDNS(t *testing.T) {
 	}}
 	begin := time.Now()
 	expect(t, "no answer within 300ms", "--timeout", "300ms", "--tcp", "loghost.example:601")
-	if took := time.Since(begin); took > 300*time.Millisecond {
+	if took := time.Since(begin); took > 4*time.Second { // the resolver's own timeout is 5 s
 		t.Errorf("took %v", took)
 	}
 }
@@ -215,9 +215,9 @@ func TestTLSOfSyslogNG(t *testing.T) {
   tls(key-file("%[3]s/key") cert-file("%[3]s/cert") peer-verify(required-untrusted))); };
 log { source(tls); destination(d); };`, host, port, dir))
 	expect(t, "", "--tls", address)
-	expect(t, "connected, but no answer to the TLS handshake", "--timeout", "300ms", "--tls", s.tcp)
+	expect(t, "connected, but no answer to the TLS handshake", "--timeout", soon, "--tls", s.tcp)
 	s.signal(t, syscall.SIGSTOP)
-	expect(t, "connected, but no answer to the TLS handshake", "--timeout", "300ms", "--tls", address)
+	expect(t, "connected, but no answer to the TLS handshake", "--timeout", soon, "--tls", address)
 	s.signal(t, syscall.SIGKILL)
 	expect(t, "connection refused", "--tls", address)
 }

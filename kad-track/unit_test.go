@@ -39,7 +39,7 @@ func TestUnit(t *testing.T) {
 	}
 
 	defer s.Hang()()
-	expect(t, "no answer within 200ms", "--timeout", "200ms", "--unit", "syslog-ng")
+	expect(t, "no answer within 2s", "--timeout", soon, "--unit", "syslog-ng")
 }
 
 func TestUnitWithoutSystemd(t *testing.T) {
