@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"time"
 
+	"kad/forwarder/internal/relp"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -65,14 +67,19 @@ func (c *counter) take() []byte {
 // A mark says that the bytes of TLS up to record carry those of messages up to plain.
 type mark struct{ record, plain int64 }
 
+// A link is what a server has accepted.
+type link struct {
+	tcp    *counter
+	secure *tls.Conn    // nil without TLS
+	relp   *relp.Stream // nil without RELP
+}
+
 // A connection to a server writes what the socket has room for at once, the rest on a goroutine. It reads on another one: a
 // server does not talk, but goes.
 type connection struct {
 	server int
 	since  time.Time
-	tcp    *counter
-	secure *tls.Conn   // nil without TLS
-	relp   *relpStream // nil without RELP
+	link
 	window window
 
 	list     net.Buffers // that was given to send
@@ -99,13 +106,13 @@ type connection struct {
 	plain int64 // of the marks that were acknowledged
 }
 
-func newConnection(server int, tcp *counter, secure *tls.Conn, session *relpStream) (*connection, error) {
-	raw, err := tcp.SyscallConn()
+func newConnection(server int, l link) (*connection, error) {
+	raw, err := l.tcp.SyscallConn()
 	if err != nil {
-		return nil, errors.Join(err, tcp.Close())
+		return nil, errors.Join(err, l.tcp.Close())
 	}
 	now := time.Now()
-	c := &connection{server: server, tcp: tcp, secure: secure, relp: session, since: now, changed: now, raw: raw}
+	c := &connection{server: server, link: l, since: now, changed: now, raw: raw}
 	c.control = func(fd uintptr) {
 		info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO)
 		if c.infoErr = err; err == nil {
@@ -113,14 +120,14 @@ func newConnection(server int, tcp *counter, secure *tls.Conn, session *relpStre
 		}
 	}
 	if err := c.poll(); err != nil {
-		return nil, errors.Join(err, tcp.Close())
+		return nil, errors.Join(err, l.tcp.Close())
 	}
 	c.try = func(fd uintptr) bool {
 		c.tryErr = c.tryWrite(int(fd))
 		return true
 	}
 	c.written, c.gone = make(chan error, 1), make(chan error, 1)
-	tcp.setGather(secure != nil && session == nil)
+	l.tcp.setGather(l.secure != nil && l.relp == nil)
 	go func() { c.gone <- c.watch() }()
 	return c, nil
 }
@@ -128,7 +135,7 @@ func newConnection(server int, tcp *counter, secure *tls.Conn, session *relpStre
 // watch reads until the server has gone. Its error is nil if the server has closed the connection by a FIN.
 func (c *connection) watch() error {
 	if c.relp != nil {
-		return c.relp.watch()
+		return c.relp.Watch()
 	}
 	if c.secure == nil {
 		_, err := io.Copy(io.Discard, c.tcp.TCPConn)
@@ -226,7 +233,7 @@ func (c *connection) send(items []item) error {
 	}
 	switch {
 	case c.relp != nil:
-		c.later(func() error { return c.relp.write(c.list) })
+		c.later(func() error { return c.relp.Write(c.list) })
 		return nil
 	case c.secure != nil:
 		if c.writeErr = c.encrypt(); c.writeErr != nil {
@@ -261,7 +268,7 @@ func (c *connection) poll() error {
 	c.widest = max(c.widest, int64(c.info.Snd_wnd))
 	arrived := max(0, int64(c.info.Bytes_acked)-1) // the SYN is counted (RFC 4898, tcpEStatsAppHCThruOctetsAcked)
 	if c.relp != nil {
-		arrived = c.relp.bytes()
+		arrived = c.relp.Bytes()
 	}
 	if arrived > c.arrived {
 		c.arrived, c.changed = arrived, time.Now()
@@ -293,7 +300,7 @@ func (c *connection) unread() int64 { return c.buffer() - int64(c.info.Snd_wnd) 
 // finish tells the server that no more comes. Its own FIN says that it has read all.
 func (c *connection) finish() error {
 	if c.relp != nil {
-		if err := c.relp.finish(); err != nil {
+		if err := c.relp.Finish(); err != nil {
 			return err
 		}
 	}

@@ -17,8 +17,8 @@ import (
 	"kad/forwarder/internal/option"
 )
 
-// lyingDNS answers the first questions with an address where nobody listens, and the rest with that and a good one.
-func lyingDNS(t *testing.T) {
+// fakeDNS answers questions with the addresses that answer gives to the number of a question.
+func fakeDNS(t *testing.T, answer func(asked int) [][]byte) {
 	t.Helper()
 	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
 	if err != nil {
@@ -32,15 +32,22 @@ func lyingDNS(t *testing.T) {
 			if err != nil {
 				return
 			}
-			list := [][]byte{{127, 0, 0, 9}}
-			if asked >= 4 { // A and AAAA, twice
-				list = append(list, []byte{127, 0, 0, 1})
-			}
-			_, _ = conn.WriteTo(dnsAnswer(buf[:n], list), from) // it is asked again
+			_, _ = conn.WriteTo(dnsAnswer(buf[:n], answer(asked)), from) // it is asked again
 		}
 	}()
 	resolver(t, func(context.Context, string, string) (net.Conn, error) {
 		return net.Dial("udp", conn.LocalAddr().String())
+	})
+}
+
+// lyingDNS answers the first questions with an address where nobody listens, and the rest with that and a good one.
+func lyingDNS(t *testing.T) {
+	t.Helper()
+	fakeDNS(t, func(asked int) [][]byte {
+		if asked < 4 { // A and AAAA, twice
+			return [][]byte{{127, 0, 0, 9}}
+		}
+		return [][]byte{{127, 0, 0, 9}, {127, 0, 0, 1}}
 	})
 }
 

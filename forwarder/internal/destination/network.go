@@ -2,7 +2,6 @@ package destination
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -15,6 +14,7 @@ import (
 
 	"kad/forwarder/internal/option"
 	"kad/forwarder/internal/queue"
+	"kad/forwarder/internal/relp"
 
 	"golang.org/x/sys/unix"
 )
@@ -174,21 +174,35 @@ func (n *Network) Connect(ctx context.Context, _ *slog.Logger) (Conn, error) {
 	return &datagrams{Conn: conn}, nil
 }
 
-// dial connects to the first address of a server that answers, and with TLS shows the right certificate. The TLS
-// connection is nil without TLS.
-func (n *Network) dial(ctx context.Context, server string) (conn *counter, secure *tls.Conn, err error) {
+// dial connects to the first address of a server that answers, with TLS shows the right certificate, and with RELP opens a
+// session.
+func (n *Network) dial(ctx context.Context, server string) (l link, err error) {
 	err = n.each(ctx, server, func(ctx context.Context, address string) error {
-		tcp, err := n.dialTCP(ctx, address)
-		if err != nil {
-			return err
-		}
-		conn = &counter{TCPConn: tcp}
-		if n.Transport == "tls" {
-			secure, err = n.TLS.handshake(ctx, conn, server)
-		}
+		l, err = n.link(ctx, server, address)
 		return err
 	})
-	return conn, secure, err
+	return l, err
+}
+
+func (n *Network) link(ctx context.Context, server, address string) (l link, err error) {
+	tcp, err := n.dialTCP(ctx, address)
+	if err != nil {
+		return link{}, err
+	}
+	l.tcp = &counter{TCPConn: tcp}
+	conn := net.Conn(l.tcp)
+	if n.Transport == "tls" {
+		if l.secure, err = n.TLS.handshake(ctx, conn, server); err != nil {
+			return link{}, err
+		}
+		conn = l.secure
+	}
+	if n.window > 0 {
+		if l.relp, err = relp.Open(ctx, conn, n.window); err != nil {
+			return link{}, errors.Join(err, tcp.Close())
+		}
+	}
+	return l, nil
 }
 
 // probe connects to the first address of a server that answers. A server that must take something is told that no more

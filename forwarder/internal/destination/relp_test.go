@@ -251,32 +251,6 @@ func TestRELPOutOfOrder(t *testing.T) {
 	}
 }
 
-// A server that refuses the session is one that failed.
-func TestRELPRefusedSession(t *testing.T) {
-	port := freePort(t)
-	l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	go func() {
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			_, _ = conn.Write(relp.AppendResponse(nil, 1, []byte("500 not now")))
-			defer conn.Close()
-		}
-	}()
-	second := startRELP(t, fmt.Sprintf("127.0.0.2:%d", port), allOK)
-	d, finish := relpDestination(t, port, nil)
-	add(d, 0, 10)
-	finish()
-	got, _, _ := second.state()
-	wantNumbers(t, got, 0, 10)
-}
-
 func TestRELPOptions(t *testing.T) {
 	for _, test := range []struct {
 		name string

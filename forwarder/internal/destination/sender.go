@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"slices"
 	"sync"
 	"time"
@@ -150,11 +149,11 @@ func (s *sender) run(ctx context.Context) {
 func (s *sender) wait() (event func()) {
 	ready := s.queue.Ready() // also without a connection, to learn that nothing comes any more
 	var written, gone chan error
-	var answered chan struct{}
+	var answered <-chan struct{}
 	if c := s.conn; c != nil {
 		written = c.written
 		if c.relp != nil {
-			answered = c.relp.answered
+			answered = c.relp.Answered()
 		}
 		if !c.readDone {
 			gone = c.gone
@@ -466,21 +465,11 @@ func (s *sender) dial() {
 }
 
 func (s *sender) connect(server int) (*connection, error) {
-	tcp, secure, err := s.network.dial(s.ctx, s.servers[server])
+	l, err := s.network.dial(s.ctx, s.servers[server])
 	if err != nil {
 		return nil, err
 	}
-	var session *relpStream
-	if s.network.window > 0 {
-		conn := net.Conn(tcp)
-		if secure != nil {
-			conn = secure
-		}
-		if session, err = openRELP(s.ctx, conn, s.network.window, time.Duration(s.network.ConnectTimeout)); err != nil {
-			return nil, errors.Join(err, tcp.Close())
-		}
-	}
-	return newConnection(server, tcp, secure, session)
+	return newConnection(server, l)
 }
 
 func (s *sender) report(a attempt) {
