@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"time"
 
+	"kad/forwarder/internal/rawsocket"
 	"kad/forwarder/internal/relp"
 
 	"golang.org/x/sys/unix"
@@ -123,7 +124,7 @@ func newConnection(server int, l link) (*connection, error) {
 		return nil, errors.Join(err, l.tcp.Close())
 	}
 	c.try = func(fd uintptr) bool {
-		c.tryErr = c.tryWrite(int(fd))
+		c.tryErr = c.tryWrite(fd)
 		return true
 	}
 	c.written, c.gone = make(chan error, 1), make(chan error, 1)
@@ -191,16 +192,11 @@ func (c *connection) messageBytes(arrived int64) int64 {
 	return c.plain
 }
 
-// maxBuffers is how many buffers are written at once (writev(2), UIO_MAXIOV).
-const maxBuffers = 1024
-
 // tryWrite writes what the socket has room for, and leaves the rest in buffers.
-func (c *connection) tryWrite(fd int) error {
+func (c *connection) tryWrite(fd uintptr) error {
 	for len(c.buffers) > 0 {
-		n, err := unix.Writev(fd, c.buffers[:min(len(c.buffers), maxBuffers)])
+		n, err := rawsocket.Send(fd, c.buffers)
 		switch {
-		case errors.Is(err, unix.EINTR):
-			continue
 		case errors.Is(err, unix.EAGAIN):
 			return nil
 		case err != nil:

@@ -3,11 +3,14 @@ package source
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"os"
 	"sync"
+	"syscall"
 	"time"
 
+	"kad/forwarder/internal/rawsocket"
 	"kad/pkg/vip"
 
 	"github.com/pires/go-proxyproto"
@@ -25,6 +28,24 @@ type session struct {
 	vip   *vip.Holding  // of the address that it came to, if it moves
 
 	last time.Time // when the limit is over
+
+	raw   syscall.RawConn // nil: the connection is read as such
+	try   func(fd uintptr) bool
+	into  *buffer
+	count int
+	err   error
+}
+
+func newSession(ctx context.Context, conn net.Conn) *session {
+	s := &session{Conn: conn, ctx: ctx}
+	switch c := conn.(type) {
+	case *net.TCPConn:
+		s.raw, _ = c.SyscallConn() // an open connection has one
+	case *net.UnixConn:
+		s.raw, _ = c.SyscallConn()
+	}
+	s.try = s.receive
+	return s
 }
 
 // quiet is how long nothing must come until a client that does not close has sent all it had under way.
@@ -39,8 +60,9 @@ func (s *session) leave() {
 	_ = s.SetReadDeadline(time.Now()) // the reader sets the next one
 }
 
-// Read reads with the deadline that the state of the session asks for.
-func (s *session) Read(b []byte) (int, error) {
+// fill reads with the deadline that the state of the session asks for.
+func (s *session) fill(b *buffer) (int, error) {
+	s.into = b
 	for {
 		left := s.ctx.Err() != nil
 		deadline := s.deadline(left)
@@ -52,13 +74,44 @@ func (s *session) Read(b []byte) (int, error) {
 		if !left && s.ctx.Err() != nil { // our deadline may be in the place of the one that wakes us
 			continue
 		}
-		n, err := s.Conn.Read(b)
+		n, err := s.read()
 		woken := deadline.IsZero() || time.Now().Before(deadline)
 		if n == 0 && woken && errors.Is(err, os.ErrDeadlineExceeded) {
 			continue
 		}
 		return n, err
 	}
+}
+
+// read reads what there is, or waits for it.
+func (s *session) read() (n int, err error) {
+	if s.raw == nil {
+		n, err = s.Conn.Read(s.into.room())
+		s.into.end += n
+		return n, err
+	}
+	s.count, s.err = 0, nil
+	if err := s.raw.Read(s.try); err != nil {
+		return 0, err
+	}
+	return s.count, s.err
+}
+
+// receive takes what the socket has. If that is nothing it tells that it has to be waited for.
+func (s *session) receive(fd uintptr) bool {
+	n, err := rawsocket.Receive(fd, s.into.room())
+	switch {
+	case errors.Is(err, syscall.EAGAIN):
+		s.into.rest()
+		return false
+	case err != nil:
+		err = os.NewSyscallError("read", err)
+	case n == 0:
+		err = io.EOF
+	}
+	s.into.end += n
+	s.count, s.err = n, err
+	return true
 }
 
 // deadline is that of the next read, zero for none.

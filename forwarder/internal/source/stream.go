@@ -17,30 +17,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// How much is read at once. A connection that always has more waiting gets up to the greater size, which makes for larger
-// batches and fewer wake-ups of the destinations.
-const readSize, maxReadSize = 64 << 10, 256 << 10
-
 // stream takes the messages of a byte stream through the log paths until it ends. A message that has no end yet is kept
 // for the next read; at the end of the stream it is a message too, unless its length says otherwise.
 func (r *reader) stream(conn io.Reader, f syslog.Framer) error {
-	buf := make([]byte, max(readSize, f.BufferSize()))
-	begin, end := 0, 0
+	b := buffer{needed: f.BufferSize()}
+	defer b.give()
 	for {
-		if begin > 0 && len(buf)-end < len(buf)/2 {
-			end = copy(buf, buf[begin:end])
-			begin = 0
-		}
-		n, err := conn.Read(buf[end:])
-		end += n
-		full := end == len(buf)
+		_, err := b.fill(conn)
 		r.begin()
-		used, frameErr := r.frames(&f, buf[begin:end])
-		if begin += used; begin == end {
-			begin, end = 0, 0
-		}
+		used, frameErr := r.frames(&f, b.bytes())
+		b.use(used)
 		if err != nil && frameErr == nil {
-			if last := f.Last(buf[begin:end]); len(last) > 0 && errors.Is(err, io.EOF) {
+			if last := f.Last(b.bytes()); len(last) > 0 && errors.Is(err, io.EOF) {
 				r.handle(last)
 			}
 		}
@@ -52,10 +40,6 @@ func (r *reader) stream(conn io.Reader, f syslog.Framer) error {
 			return nil
 		case err != nil:
 			return err
-		}
-		if full && len(buf) < maxReadSize {
-			larger := make([]byte, 2*len(buf))
-			begin, end, buf = 0, copy(larger, buf[begin:end]), larger
 		}
 	}
 }
@@ -190,7 +174,8 @@ func (l *listener) serve(ctx context.Context, conn net.Conn) {
 		l.serveRELP(ctx, conn, r)
 		return
 	}
-	s := &session{Conn: conn, ctx: ctx, idle: l.idleTimeout, limit: l.options.leaveTimeout, vip: l.vip}
+	s := newSession(ctx, conn)
+	s.idle, s.limit, s.vip = l.idleTimeout, l.options.leaveTimeout, l.vip
 	defer context.AfterFunc(ctx, s.leave)()
 	err := r.stream(s, l.framer)
 	switch {
