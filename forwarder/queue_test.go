@@ -111,6 +111,10 @@ flags = ["flow_control"]
 		}
 		number++
 	}
+	if out := queues("dump", "d"); out == "" {
+		t.Error("nothing is kept of what the server may not have read")
+	}
+	_ = conn.Close() // with all read
 	waitFor(t, func() bool { return queues("dump", "d") == "" })
 }
 

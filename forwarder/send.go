@@ -18,16 +18,16 @@ import (
 )
 
 // address is how help names an address.
-const addressForms = "HOST:PORT for TCP, or tcp://, udp://, tls://HOST:PORT, unix://, unixgram:///PATH"
+const addressForms = "HOST:PORT for TCP, or tcp://, udp://, tls://, relp://, relps:// (with TLS) HOST:PORT, unix://, unixgram:///PATH"
 
 func sendCommand() *cli.Command {
 	return &cli.Command{
 		Name: "send", Usage: "send numbered messages, receive them at sinks, and count what got lost", ArgsUsage: "[SERVER...]", Action: send,
-		Description: "A SERVER is " + addressForms + ". Each connection begins with the first one; what a server has not\n" +
-			"acknowledged when it fails is sent to the next one. With sinks and no server, send only receives, until nothing has\n" +
-			"come for --wait, and judges what others have sent.",
+		Description: "A SERVER is " + addressForms + ". Each connection begins with the first one; what a server has\n" +
+			"not acknowledged when it fails is sent to the next one: by RELP the server itself, else its kernel. With sinks and no\n" +
+			"server, send only receives, until nothing has come for --wait, and judges what others have sent.",
 		Flags: []cli.Flag{
-			&cli.StringSliceFlag{Name: "sink", Usage: "receive at `ADDRESS`, which has the forms of SERVER; file:///PATH reads a file"},
+			&cli.StringSliceFlag{Name: "sink", Usage: "receive at `ADDRESS`, which has the forms of SERVER without RELP; file:///PATH reads a file"},
 			&cli.IntFlag{Name: "rate", Usage: "send `N` messages a second; 0: as fast as they are taken"},
 			&cli.IntFlag{Name: "count", Usage: "send `N` messages"},
 			&cli.DurationFlag{Name: "duration", Usage: "send for `TIME`; without --count 10s"},
@@ -214,6 +214,7 @@ func (r *sendReport) printText(out io.Writer) error {
 	}
 	if s := r.Sent; s != nil {
 		row("sent", s.Sent, fmt.Sprintf("%.0f/s for %.1fs", perSecond(s.Sent, s.SendSeconds), s.SendSeconds))
+		printLatency(w, "answered", s.Answers)
 		if s.Reconnects > 0 {
 			row("sent again", s.Resent, fmt.Sprintf("after %d reconnects", s.Reconnects))
 		}
@@ -233,11 +234,15 @@ func (r *sendReport) printText(out io.Writer) error {
 		if j.Foreign > 0 {
 			row("foreign", j.Foreign, "are of no run, or of another one")
 		}
-		if l := j.Latency; l != nil {
-			fmt.Fprintf(w, "latency\tp50 %.2f ms, p99 %.2f ms, p99.9 %.2f ms, max %.2f ms\n", l.P50, l.P99, l.P999, l.Max)
-		}
+		printLatency(w, "latency", j.Latency)
 	}
 	return w.Flush()
+}
+
+func printLatency(w io.Writer, name string, l *loadgen.Latency) {
+	if l != nil {
+		fmt.Fprintf(w, "%s\tp50 %.2f ms, p99 %.2f ms, p99.9 %.2f ms, max %.2f ms\n", name, l.P50, l.P99, l.P999, l.Max)
+	}
 }
 
 func perSecond(n int64, seconds float64) float64 { return float64(n) / max(seconds, 1e-6) }

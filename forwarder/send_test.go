@@ -67,6 +67,35 @@ flags = ["flow_control"]
 	}
 }
 
+// TestSendRELP has all answered that a file has then.
+func TestSendRELP(t *testing.T) {
+	in, log := freePort(t), filepath.Join(t.TempDir(), "log")
+	s := serve(t, fmt.Sprintf(`
+[source.s]
+driver = "relp"
+ip = "127.0.0.1"
+port = %d
+[destination.file]
+driver = "file"
+path = "%s"
+[log.l]
+source = ["s"]
+destination = ["file"]
+flags = ["flow_control"]
+`, in, log))
+	code, stdout, stderr := forwarder(t, "", "send", "--count", "20000", "--connections", "4", fmt.Sprintf("relp://127.0.0.1:%d", in))
+	const want = `^sent      20000  \d+/s for \d.\ds
+answered  p50 \d+.\d\d ms, p99 \d+.\d\d ms, p99.9 \d+.\d\d ms, max \d+.\d\d ms
+$`
+	if code != 0 || stderr != "" || !regexp.MustCompile(want).MatchString(stdout) {
+		t.Errorf("code %d, %s\n%s", code, stderr, stdout)
+	}
+	if code, r := sendJSON(t, "--sink", "file://"+log); code != 0 || r.Received != 20000 || r.Lost+r.Duplicated+r.Reordered != 0 {
+		t.Errorf("of the file: code %d, %+v", code, r)
+	}
+	s.end()
+}
+
 func TestSendText(t *testing.T) {
 	address := fmt.Sprintf("127.0.0.1:%d", freePort(t))
 	code, stdout, stderr := forwarder(t, "", "send", "--count", "1000", "--rate", "10000", "--sink", address, address)

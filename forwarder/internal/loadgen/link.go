@@ -13,6 +13,7 @@ import (
 // A link is a connection to one server.
 type link interface {
 	isDatagram() bool
+	isBare() bool // messages have no framing
 	// write sends a batch, after which the number of the next message is next.
 	write(batch []byte, next int64) error
 	// wait lets time pass; its error tells that the server has gone meanwhile.
@@ -36,26 +37,50 @@ const closeGrace = 2 * time.Second
 
 // dial connects to a server.
 func (c *client) dial(server Address) (link, error) {
-	network := server.Transport
-	if network == "tls" {
-		network = "tcp"
-	}
-	conn, err := net.DialTimeout(network, server.Address, c.Timeout)
+	conn, err := net.DialTimeout(server.network(), server.Address, c.Timeout)
 	if err != nil {
 		return nil, err
 	}
-	if server.isDatagram() {
+	var l link
+	switch {
+	case server.isDatagram():
 		return &packets{conn: conn, timeout: c.Timeout, next: c.next}, nil
+	case server.isRELP():
+		l, err = c.dialRELP(conn, server)
+	default:
+		l, err = c.dialStream(conn, server)
 	}
+	if err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	return l, nil
+}
+
+func (c *client) dialRELP(conn net.Conn, server Address) (link, error) {
+	err := setUserTimeout(conn.(*net.TCPConn), c.Timeout)
+	if err != nil {
+		return nil, err
+	}
+	if server.isTLS() {
+		if conn, err = handshake(conn, c.tls, server.Address, c.Timeout); err != nil {
+			return nil, err
+		}
+	}
+	return c.openSession(conn)
+}
+
+func (c *client) dialStream(conn net.Conn, server Address) (link, error) {
 	s := &stream{conn: conn, timeout: c.Timeout, first: c.next, size: c.frameSize(), gone: make(chan error, 1)}
 	if s.tcp, _ = conn.(*net.TCPConn); s.tcp != nil {
 		if err := setUserTimeout(s.tcp, c.Timeout); err != nil {
-			return nil, errors.Join(err, conn.Close())
+			return nil, err
 		}
 	}
-	if server.Transport == "tls" {
-		if err := s.secure(c.tls, server.Address); err != nil {
-			return nil, errors.Join(err, conn.Close())
+	if server.isTLS() {
+		var err error
+		s.records = &counter{Conn: conn}
+		if s.conn, err = handshake(s.records, c.tls, server.Address, c.Timeout); err != nil {
+			return nil, err
 		}
 	}
 	go s.watch()
@@ -105,21 +130,20 @@ func (c *counter) Write(b []byte) (int, error) {
 	return n, err
 }
 
-func (s *stream) secure(config *tls.Config, address string) error {
+func handshake(conn net.Conn, config *tls.Config, address string, timeout time.Duration) (net.Conn, error) {
 	config = config.Clone()
 	config.ServerName, _, _ = net.SplitHostPort(address) // was checked when it was read
-	s.records = &counter{Conn: s.conn}
-	conn := tls.Client(s.records, config)
-	_ = conn.SetDeadline(time.Now().Add(s.timeout)) // of an open socket, as below
-	if err := conn.Handshake(); err != nil {
-		return err
+	secure := tls.Client(conn, config)
+	_ = secure.SetDeadline(time.Now().Add(timeout)) // of an open socket, as below
+	if err := secure.Handshake(); err != nil {
+		return nil, err
 	}
-	_ = conn.SetDeadline(time.Time{})
-	s.conn = conn
-	return nil
+	_ = secure.SetDeadline(time.Time{})
+	return secure, nil
 }
 
 func (s *stream) isDatagram() bool { return false }
+func (s *stream) isBare() bool     { return false }
 
 // watch reads until the server has gone: it does not talk.
 func (s *stream) watch() {
@@ -260,6 +284,7 @@ type packets struct {
 }
 
 func (p *packets) isDatagram() bool { return true }
+func (p *packets) isBare() bool     { return true }
 
 func (p *packets) write(batch []byte, next int64) error {
 	_ = p.conn.SetWriteDeadline(time.Now().Add(p.timeout)) // of an open socket

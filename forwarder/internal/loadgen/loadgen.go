@@ -18,7 +18,7 @@ import (
 
 // An Address is where messages are sent, or received.
 type Address struct {
-	Transport string // tcp, udp, tls, unix, unixgram; of a Sink also file
+	Transport string // tcp, udp, tls, unix, unixgram; of a server also relp, relps (with TLS), of a Sink file
 	Address   string // HOST:PORT, or a path
 }
 
@@ -27,6 +27,17 @@ func (a Address) String() string { return a.Transport + "://" + a.Address }
 // isDatagram tells whether each message is a packet.
 func (a Address) isDatagram() bool { return a.Transport == "udp" || a.Transport == "unixgram" }
 
+func (a Address) isRELP() bool { return a.Transport == "relp" || a.Transport == "relps" }
+func (a Address) isTLS() bool  { return a.Transport == "tls" || a.Transport == "relps" }
+
+// network is what package net calls the transport.
+func (a Address) network() string {
+	if a.isRELP() || a.isTLS() {
+		return "tcp"
+	}
+	return a.Transport
+}
+
 // ParseAddress reads "tls://relay:6514", "unix:///run/log.sock", or "relay:601", which is TCP.
 func ParseAddress(text string) (Address, error) {
 	transport, address, ok := strings.Cut(text, "://")
@@ -34,7 +45,7 @@ func ParseAddress(text string) (Address, error) {
 		transport, address = "tcp", text
 	}
 	switch transport {
-	case "tcp", "udp", "tls":
+	case "tcp", "udp", "tls", "relp", "relps":
 		if _, _, err := net.SplitHostPort(address); err != nil {
 			return Address{}, fmt.Errorf("address %q is not HOST:PORT", address)
 		}
@@ -43,7 +54,7 @@ func ParseAddress(text string) (Address, error) {
 			return Address{}, fmt.Errorf("address %q has no path", text)
 		}
 	default:
-		return Address{}, fmt.Errorf("transport %q is not known, want tcp, udp, tls, unix, unixgram or file", transport)
+		return Address{}, fmt.Errorf("transport %q is not known, want tcp, udp, tls, relp, relps, unix, unixgram or file", transport)
 	}
 	return Address{transport, address}, nil
 }

@@ -394,7 +394,7 @@ func BenchmarkBuild(b *testing.B) {
 	c := s.clients[0]
 	b.ReportAllocs()
 	for n := int64(0); n < int64(b.N); {
-		n += c.build(int64(b.N)-n, false)
+		n += c.build(int64(b.N)-n, &stream{})
 	}
 }
 

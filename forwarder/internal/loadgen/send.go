@@ -13,26 +13,28 @@ import (
 	"kad/pkg/syslog"
 )
 
-// A Sender sends the messages of one run, as a client with several servers does: what a server's kernel has not acknowledged
-// when it fails goes to the next server.
+// A Sender sends the messages of one run, as a client with several servers does: what a server's kernel, or by RELP the server, has
+// not acknowledged when it fails goes to the next server.
 type Sender struct {
 	Options
 	run     uint32
 	tls     *tls.Config
 	log     *slog.Logger
 	clients []*client
+	answers answers // by RELP
 	began   time.Time
 	ended   time.Time
 }
 
 // Sent is what a Sender has done.
 type Sent struct {
-	Run         string  `json:"run"`
-	Sent        int64   `json:"sent"`       // messages that a server's kernel has acknowledged; of UDP: that were written
-	Unsent      int64   `json:"unsent"`     // that no server took
-	Resent      int64   `json:"resent"`     // that were written again to the next server
-	Reconnects  int64   `json:"reconnects"` // beyond the first connection of each
-	SendSeconds float64 `json:"send_seconds"`
+	Run         string   `json:"run"`
+	Sent        int64    `json:"sent"`       // messages that a server's kernel has acknowledged; RELP: the server; UDP: that were written
+	Unsent      int64    `json:"unsent"`     // that no server took
+	Resent      int64    `json:"resent"`     // that were written again to the next server
+	Reconnects  int64    `json:"reconnects"` // beyond the first connection of each
+	SendSeconds float64  `json:"send_seconds"`
+	Answers     *Latency `json:"answer_ms,omitempty"` // by RELP, from sending to the answer
 }
 
 // NewSender checks the options.
@@ -90,7 +92,7 @@ func (s *Sender) Tell(t *Tally) (total int64) {
 
 // Result sums up. Call it after Run.
 func (s *Sender) Result() Sent {
-	r := Sent{Run: runName(s.run), SendSeconds: s.ended.Sub(s.began).Seconds()}
+	r := Sent{Run: runName(s.run), SendSeconds: s.ended.Sub(s.began).Seconds(), Answers: s.answers.summary()}
 	for _, c := range s.clients {
 		r.Sent += c.next
 		r.Unsent += c.planned() - c.next
@@ -191,7 +193,7 @@ func (c *client) feed(ctx context.Context, l link) error {
 			}
 			continue
 		}
-		n = c.build(n, l.isDatagram())
+		n = c.build(n, l)
 		c.next += n
 		if err := l.write(c.batch, c.next); err != nil {
 			c.highest = max(c.highest, c.next)
@@ -228,13 +230,13 @@ func (c *client) dueAt(number int64) time.Time {
 	return c.began.Add(time.Duration(float64(number+1) / c.rate * float64(time.Second)))
 }
 
-// build makes a batch of at most n messages, and tells how many there are.
-func (c *client) build(n int64, single bool) int64 {
+// build makes a batch of at most n messages for a link, and tells how many there are.
+func (c *client) build(n int64, l link) int64 {
 	now := time.Now()
 	if now.Unix() != c.second {
-		c.prepare(now, single)
+		c.prepare(now, l.isBare())
 	}
-	if single {
+	if l.isDatagram() {
 		n = 1
 	}
 	n = max(1, min(n, int64(batchSize/len(c.frame))))
@@ -258,13 +260,13 @@ func (c *client) frameSize() int64 {
 }
 
 // prepare makes the frame that all messages of a second have.
-func (c *client) prepare(now time.Time, single bool) {
+func (c *client) prepare(now time.Time, bare bool) {
 	c.second = now.Unix()
 	c.frame = c.message(now)
 	m := Mark{Run: c.Sender.run, Connection: c.index, Connections: c.Connections, Total: c.total, Sent: now}
 	m.put(c.frame[len(c.frame)-markSize:])
 	switch {
-	case single:
+	case bare:
 	case c.Framing == syslog.OctetCounting:
 		c.frame = syslog.InsertCount(c.frame, 0)
 	default:

@@ -51,6 +51,8 @@ func Listen(addresses []Address, t *Tally, files TLS, follow bool, log *slog.Log
 
 func (s *Sink) open(index int, a Address, files TLS) error {
 	switch a.Transport {
+	case "relp", "relps":
+		return errors.New("a sink does not speak RELP")
 	case "file":
 		file, err := os.Open(a.Address)
 		if err != nil {
