@@ -98,6 +98,7 @@ type connection struct {
 	control func(fd uintptr) // fills info
 	info    *unix.TCPInfo
 	infoErr error
+	polled  time.Time // when the kernel was asked
 	asked   int64     // bytes of messages that were written before
 	widest  int64     // window that the server has advertised
 	arrived int64     // bytes acknowledged, of TLS if there is
@@ -214,9 +215,9 @@ func (c *connection) tryWrite(fd uintptr) error {
 }
 
 // send writes what the socket has room for. If there is more, the connection is busy until that is written.
-func (c *connection) send(items []item) error {
+func (c *connection) send(items []item, now time.Time) error {
 	if len(c.window.items) == 0 {
-		c.changed = time.Now()
+		c.changed = now
 	}
 	c.list = c.list[:0]
 	for _, i := range items {
@@ -257,7 +258,7 @@ func (c *connection) later(write func() error) {
 
 // poll asks the kernel what has arrived. It can be asked until the socket is closed, also after a reset.
 func (c *connection) poll() error {
-	c.asked = c.window.written
+	c.asked, c.polled = c.window.written, time.Now()
 	if err := errors.Join(c.raw.Control(c.control), c.infoErr); err != nil {
 		return err
 	}
@@ -267,7 +268,7 @@ func (c *connection) poll() error {
 		arrived = c.relp.Bytes()
 	}
 	if arrived > c.arrived {
-		c.arrived, c.changed = arrived, time.Now()
+		c.arrived, c.changed = arrived, c.polled
 	}
 	return nil
 }

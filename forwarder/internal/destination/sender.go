@@ -17,10 +17,12 @@ var (
 	errOpen    = errors.New("it has not closed for dead_peer_timeout, and may not have read all")
 )
 
-// While something is on its way the kernel is asked so often what has arrived, and when so many bytes were written since.
+// While something is on its way the kernel is asked so often what has arrived, and when so many bytes were written since. As long as
+// messages come it is asked when they are written; a timer, which would wake threads for it, then has time.
 const (
 	pollInterval = 5 * time.Millisecond
 	pollBytes    = 64 << 10
+	pollTimer    = 50 * time.Millisecond
 )
 
 // provenAfter is how long a connection must have lasted for its server to have worked.
@@ -74,6 +76,8 @@ type sender struct {
 	dialed    chan attempt
 	poll      *time.Timer // says due: a channel of its own would cost at each wait
 	polling   bool        // poll runs
+	soon      bool        // and is due soon
+	awaited   bool        // somebody waits for what is on its way to arrive
 	due       chan struct{}
 	reopen    *time.Timer
 	probe     *time.Timer
@@ -121,7 +125,7 @@ func (s *sender) run(ctx context.Context) {
 	s.ctx = ctx
 	s.reopen, s.probe, s.finished = stopped(), stopped(), stopped()
 	s.poll = time.AfterFunc(pollInterval, func() { s.due <- struct{}{} })
-	s.polling = true
+	s.polling, s.soon = true, true
 	defer s.poll.Stop()
 	s.turn.Lock()
 	defer s.turn.Unlock()
@@ -216,7 +220,7 @@ func (s *sender) fail(err error) {
 }
 
 func (s *sender) pollDue() {
-	s.polling = false
+	s.polling, s.soon = false, false
 	if s.conn != nil {
 		s.acknowledge()
 	}
@@ -273,24 +277,35 @@ func (s *sender) advance() {
 
 // send writes what is pending. Somebody may wait for it to arrive.
 func (s *sender) send() {
-	c := s.conn
+	c, now := s.conn, time.Now()
+	waits := len(c.window.items) > 0
 	awaited := slices.ContainsFunc(s.pending, func(i item) bool { return len(i.Receipts) > 0 })
-	err := c.send(s.pending)
+	s.awaited = awaited || s.awaited && waits
+	err := c.send(s.pending, now)
 	clear(s.pending)
 	s.pending = s.pending[:0]
 	switch {
 	case err != nil:
 		s.fail(err)
-	case !c.busy && (awaited || c.window.written-c.asked >= pollBytes):
+	case !c.busy && (awaited || c.window.written-c.asked >= pollBytes || waits && now.Sub(c.polled) >= pollInterval):
 		s.acknowledge()
 	}
 }
 
-// watch has the kernel asked again if something is on its way.
+// watch has the kernel asked again if something is on its way: soon, unless messages come all the time and nobody waits.
 func (s *sender) watch() {
-	if c := s.conn; !s.polling && (c.busy || len(c.window.items) > 0) {
-		s.polling = true
+	c := s.conn
+	if !c.busy && len(c.window.items) == 0 {
+		return
+	}
+	soon := c.busy || s.awaited || s.drained || s.next != nil
+	switch {
+	case soon && !s.soon, !s.polling && (soon || time.Since(c.polled) >= pollTimer):
+		s.polling, s.soon = true, true
 		s.poll.Reset(pollInterval)
+	case !s.polling:
+		s.polling = true
+		s.poll.Reset(pollTimer)
 	}
 }
 
