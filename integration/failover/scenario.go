@@ -63,6 +63,8 @@ var scenarios = []scenario{
 	{name: "hung for 8 s, then killed; stall_timeout 3 s, failback", failback: true, fault: hang, after: awaitDeath},
 	{name: "failback, 3 probes each second", failback: true, sink: "none", fault: func(t *trial) error { return t.startSink(0, "") }},
 	{name: "kill -9 of the relay, RELP to reliable disk buffer", alone: true, source: "relp", disk: true, fault: restart},
+	{name: "kill -9 of the relay and the slow sink at once, RELP to reliable disk buffer", alone: true, source: "relp", sink: "slow", disk: true,
+		fault: func(t *trial) error { return errors.Join(killSink(t), restart(t)) }},
 }
 
 // configure writes the configuration and returns how the relay is started.
@@ -144,7 +146,7 @@ func restart(t *trial) error {
 }
 
 func kill(cmd *exec.Cmd) {
-	if cmd != nil && cmd.ProcessState == nil {
+	if cmd != nil && cmd.Process != nil && cmd.ProcessState == nil {
 		_ = cmd.Process.Kill() // it may have ended
 		_ = cmd.Wait()
 	}

@@ -56,7 +56,7 @@ func (t *trial) run() (r result, err error) {
 	if err := t.fault(t); err != nil {
 		return r, err
 	}
-	if t.disk { // the same sink goes on
+	if t.disk && t.sinks[0].ProcessState == nil { // the same sink goes on
 		next = 0
 	}
 	if r.took, err = t.await(next, before); err != nil {

@@ -46,16 +46,29 @@ func waitForServer(t *testing.T, d *Destination, server string) {
 	waitFor(t, "use of "+server, func() bool { st, _ := d.Status(); return st.Connected == server })
 }
 
-// A server that refuses the session is one that failed.
-func TestRELPRefusedSession(t *testing.T) {
-	port := freePort(t)
-	refuseRELP(t, loopback(1, port))
-	second := startRELP(t, loopback(2, port), allOK)
-	d, finish := relpDestination(t, port, nil)
-	add(d, 0, 10)
-	finish()
-	got, _, _ := second.state()
-	wantNumbers(t, got, 0, 10)
+// A server that refuses the session, or does not answer to its begin, is one that failed.
+func TestRELPNoSession(t *testing.T) {
+	for name, begin := range map[string]func(t *testing.T, address string){
+		"refused": func(t *testing.T, address string) { refuseRELP(t, address) },
+		"no answer": func(t *testing.T, address string) {
+			l, err := net.Listen("tcp", address)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { l.Close() })
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			port := freePort(t)
+			begin(t, loopback(1, port))
+			second := startRELP(t, loopback(2, port), allOK)
+			d, finish := relpDestination(t, port, func(r *RELP) { r.ConnectTimeout = option.Duration(300 * time.Millisecond) })
+			add(d, 0, 10)
+			finish()
+			got, _, _ := second.state()
+			wantNumbers(t, got, 0, 10)
+		})
+	}
 }
 
 // Where one address of a name refuses the session, the next one is tried.
