@@ -48,8 +48,13 @@ func newSession(ctx context.Context, conn net.Conn) *session {
 	return s
 }
 
-// quiet is how long nothing must come until a client that does not close has sent all it had under way.
-const quiet = 200 * time.Millisecond
+// quiet is how long nothing must come until a client that does not close has sent all it had under way: more than a lost
+// segment takes to be sent again (RFC 6298 wants a second at least, Linux 200 ms).
+const quiet = 500 * time.Millisecond
+
+// oversleep is how late a read may end and still tell that nothing came: after a stall of the machine it ends without having
+// looked.
+const oversleep = 100 * time.Millisecond
 
 // leave tells the client, and wakes its reader.
 func (s *session) leave() {
@@ -75,11 +80,9 @@ func (s *session) fill(b *buffer) (int, error) {
 			continue
 		}
 		n, err := s.read()
-		woken := deadline.IsZero() || time.Now().Before(deadline)
-		if n == 0 && woken && errors.Is(err, os.ErrDeadlineExceeded) {
-			continue
+		if n > 0 || !errors.Is(err, os.ErrDeadlineExceeded) || s.isOver(deadline) {
+			return n, err
 		}
-		return n, err
 	}
 }
 
@@ -112,6 +115,12 @@ func (s *session) receive(fd uintptr) bool {
 	s.into.end += n
 	s.count, s.err = n, err
 	return true
+}
+
+// isOver reports whether a read has waited until deadline, neither woken before nor, unless the limit is over, much too late.
+func (s *session) isOver(deadline time.Time) bool {
+	late := time.Since(deadline)
+	return !deadline.IsZero() && late >= 0 && (late < oversleep || deadline.Equal(s.last))
 }
 
 // deadline is that of the next read, zero for none.
