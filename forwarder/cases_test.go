@@ -7,7 +7,6 @@ import (
 	"io"
 	"io/fs"
 	"maps"
-	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -134,7 +133,7 @@ type caseRun struct {
 
 func newRun(t *testing.T, source string) *caseRun {
 	return &caseRun{
-		t: t, source: source, dir: t.TempDir(), ports: map[string]int{}, sinks: map[string]*sink{}, deadline: time.Now().Add(30 * time.Second),
+		t: t, source: source, dir: t.TempDir(), ports: map[string]int{}, sinks: map[string]*sink{}, deadline: time.Now().Add(2 * time.Minute),
 	}
 }
 
@@ -149,7 +148,7 @@ func (r *caseRun) read(name string) []byte {
 }
 
 func (r *caseRun) prepare() {
-	r.test = testCase{Send: []step{{To: "tcp:PORT1"}}, Env: map[string]string{"TZ": "UTC"}, Settle: 3, Quiet: 0.5}
+	r.test = testCase{Send: []step{{To: "tcp:PORT1"}}, Env: map[string]string{"TZ": "UTC"}, Settle: 10, Quiet: 0.5}
 	if b, err := os.ReadFile(filepath.Join(r.source, "case.json")); err == nil {
 		if err := json.Unmarshal(b, &r.test); err != nil {
 			r.t.Fatal(err)
@@ -178,27 +177,10 @@ func (r *caseRun) prepare() {
 	}
 }
 
-var usedPorts sync.Map
-
-// port is a port that is free for TCP and UDP, below those that the kernel gives to anyone.
+// port is the free port that has that name in the case.
 func (r *caseRun) port(name string) int {
-	for r.ports[name] == 0 {
-		port := 15000 + rand.IntN(17000)
-		addr := fmt.Sprintf("127.0.0.1:%d", port)
-		l, err := net.Listen("tcp", addr)
-		if err != nil {
-			continue
-		}
-		l.Close()
-		u, err := net.ListenPacket("udp", addr)
-		if err != nil {
-			continue
-		}
-		u.Close()
-		if _, taken := usedPorts.LoadOrStore(port, true); !taken {
-			r.t.Cleanup(func() { usedPorts.Delete(port) })
-			r.ports[name] = port
-		}
+	if r.ports[name] == 0 {
+		r.ports[name] = testneed.Port(r.t)
 	}
 	return r.ports[name]
 }
@@ -244,7 +226,7 @@ func (r *caseRun) drive(p program) *process {
 			if proc.err == nil {
 				r.t.Fatal("the configuration was accepted")
 			}
-		case <-time.After(8 * time.Second):
+		case <-time.After(time.Minute):
 			r.t.Fatal("the configuration was accepted")
 		}
 		return nil
@@ -310,7 +292,7 @@ func (r *caseRun) start(p program) *process {
 		syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM)
 		select {
 		case <-proc.ended:
-		case <-time.After(10 * time.Second):
+		case <-time.After(time.Minute):
 			r.t.Errorf("the program does not end: %s", proc.tail())
 			syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
 			<-proc.ended
@@ -337,12 +319,12 @@ func (r *caseRun) waitReady(proc *process) {
 		}
 		return true
 	}
-	for end := time.Now().Add(10 * time.Second); !ready(); time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); !ready(); time.Sleep(20 * time.Millisecond) {
 		if !proc.alive() {
 			r.t.Fatalf("the program ended at once: %v\n%s", proc.err, proc.tail())
 		}
 		if time.Now().After(end) {
-			r.t.Fatalf("not listening after 10 s: %s", proc.tail())
+			r.t.Fatalf("not listening after a minute: %s", proc.tail())
 		}
 	}
 }
@@ -403,7 +385,7 @@ func (r *caseRun) send(s step) {
 }
 
 func (r *caseRun) dial(kind, where, bind string) net.Conn {
-	d := net.Dialer{Timeout: 10 * time.Second}
+	d := net.Dialer{Timeout: time.Minute}
 	network, addr := kind, ""
 	switch kind {
 	case "tcp", "udp":
@@ -461,13 +443,14 @@ func (r *caseRun) snapshot() map[string]string {
 	return got
 }
 
-// untilStill waits until nothing has arrived for d.
+// untilStill waits until nothing has arrived for d, by looks and not by the clock: that goes on while the machine stalls.
 func (r *caseRun) untilStill(d time.Duration) {
-	last, since := r.snapshot(), time.Now()
-	for time.Since(since) < d && time.Now().Before(r.deadline) {
-		time.Sleep(20 * time.Millisecond)
+	const pause = 20 * time.Millisecond
+	last := r.snapshot()
+	for still := time.Duration(0); still < d && time.Now().Before(r.deadline); still += pause {
+		time.Sleep(pause)
 		if now := r.snapshot(); !maps.Equal(now, last) {
-			last, since = now, time.Now()
+			last, still = now, 0
 		}
 	}
 }

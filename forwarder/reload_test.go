@@ -59,7 +59,7 @@ func serve(t *testing.T, text string, env ...string) *service {
 		}
 	})
 	buf := make([]byte, 1024)
-	_ = notify.SetReadDeadline(time.Now().Add(10 * time.Second))
+	_ = notify.SetReadDeadline(time.Now().Add(time.Minute))
 	if n, err := notify.Read(buf); err != nil || string(buf[:n]) != "READY=1" {
 		t.Fatalf("%v, got %q, want READY=1\n%s", err, buf[:n], s.said())
 	}
@@ -107,7 +107,7 @@ func (s *service) end() {
 }
 
 func happens(done func() bool) bool {
-	for end := time.Now().Add(10 * time.Second); !done(); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); !done(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
 			return false
 		}
@@ -508,7 +508,7 @@ flags = ["flow_control"]
 						t.Fatalf("got %q, want %d\n%s", line, next, s.said())
 					}
 					next = max(next, n+1)
-				case <-time.After(10 * time.Second):
+				case <-time.After(time.Minute):
 					t.Fatalf("nothing comes after %d of %d\n%s", next, want, s.said())
 				}
 			}
@@ -557,7 +557,7 @@ func TestEarlyReload(t *testing.T) {
 			}
 		case err := <-ended:
 			t.Fatalf("%v\n%s", err, said.String())
-		case <-time.After(10 * time.Second):
+		case <-time.After(time.Minute):
 			t.Error("the configuration is not read again")
 		}
 	}

@@ -99,7 +99,7 @@ $`
 func TestSendText(t *testing.T) {
 	address := fmt.Sprintf("127.0.0.1:%d", freePort(t))
 	code, stdout, stderr := forwarder(t, "", "send", "--count", "1000", "--rate", "10000", "--sink", address, address)
-	const want = `^sent        1000  \d+/s for \d.\ds
+	const want = `^sent        1000  \d+/s for \d+\.\ds
 received    1000  \d+/s
 lost        0
 duplicated  0

@@ -104,16 +104,14 @@ func TestFaultyPrimary(t *testing.T) {
 			var serving sync.WaitGroup
 			defer serving.Wait()
 			serving.Go(func() {
-				conn, err := first.Accept()
-				if err != nil {
-					return
+				for conn, err := first.Accept(); err == nil; conn, err = first.Accept() {
+					if test.show != nil {
+						_ = tls.Server(conn, &tls.Config{Certificates: []tls.Certificate{*test.show}}).Handshake() // the client ends it
+					} else {
+						_, _ = io.Copy(io.Discard, conn) // until the client goes
+					}
+					_ = conn.Close()
 				}
-				defer conn.Close()
-				if test.show != nil {
-					_ = tls.Server(conn, &tls.Config{Certificates: []tls.Certificate{*test.show}}).Handshake() // the client ends it
-					return
-				}
-				_, _ = io.Copy(io.Discard, conn) // until the client goes
 			})
 			defer first.Close()
 			clients := x509.NewCertPool()
@@ -131,13 +129,11 @@ func TestFaultyPrimary(t *testing.T) {
 			defer second.Close()
 			got := map[string]bool{}
 			serving.Go(func() {
-				conn, err := second.Accept()
-				if err != nil {
-					return
-				}
-				defer conn.Close()
-				for s := bufio.NewScanner(conn); s.Scan(); {
-					got[s.Text()] = true
+				for conn, err := second.Accept(); err == nil; conn, err = second.Accept() {
+					for s := bufio.NewScanner(conn); s.Scan(); {
+						got[s.Text()] = true
+					}
+					_ = conn.Close()
 				}
 			})
 			if test.dial != nil {
@@ -164,6 +160,7 @@ func TestFaultyPrimary(t *testing.T) {
 			}
 			f.finish(t)
 			first.Close()
+			second.Close()
 			serving.Wait()
 			if len(got) != 500 {
 				t.Errorf("the second server has %d messages, want 500", len(got))

@@ -117,7 +117,7 @@ func relpDestination(t *testing.T, port int, set func(r *RELP)) (d *Destination,
 			if err != nil {
 				t.Error(err)
 			}
-		case <-time.After(20 * time.Second):
+		case <-time.After(time.Minute):
 			t.Fatal("it is not drained")
 		}
 	}
@@ -218,7 +218,11 @@ func TestRELPFailures(t *testing.T) {
 				return out, false
 			})
 			second := startRELP(t, fmt.Sprintf("127.0.0.2:%d", port), allOK)
-			d, finish := relpDestination(t, port, func(r *RELP) { r.Stall = option.Duration(300 * time.Millisecond) })
+			d, finish := relpDestination(t, port, func(r *RELP) {
+				if test.reason == errStalled.Error() {
+					r.Stall = option.Duration(2 * time.Second)
+				}
+			})
 			add(d, 0, total)
 			finish()
 			got, _, _ := first.state()

@@ -58,7 +58,7 @@ func (c *relpClient) write(b []byte) {
 
 // next waits for the next frame.
 func (c *relpClient) next() (relp.Frame, error) {
-	_ = c.SetReadDeadline(time.Now().Add(10 * time.Second))
+	_ = c.SetReadDeadline(time.Now().Add(time.Minute))
 	for {
 		f, ok, err := c.Next()
 		if ok || err != nil {
@@ -232,7 +232,7 @@ func TestRELPStopsInTime(t *testing.T) {
 	<-s.held
 	before := time.Now()
 	s.stop()
-	if took := time.Since(before); took > 5*time.Second {
+	if took := time.Since(before); took > 30*time.Second {
 		t.Errorf("it took %v", took)
 	}
 }

@@ -203,7 +203,7 @@ func TestMaxConnections(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer second.Close()
-	if err := second.SetReadDeadline(time.Now().Add(5 * time.Second)); err != nil {
+	if err := second.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := second.Read(make([]byte, 1)); err == nil || os.IsTimeout(err) {
