@@ -1,8 +1,8 @@
 package integration
 
 import (
-	"errors"
 	"fmt"
+	"os"
 	"strconv"
 	"strings"
 	"testing"
@@ -19,10 +19,18 @@ const (
 	natsRate  = 20000 // messages a second
 )
 
+// batched is edgeConfig with batches of messages.
+var batched = strings.Replace(edgeConfig, "subject = ", "batch_messages = 1000\nsubject = ", 1)
+
 // BenchmarkNATSLeader kills the leader of the stream again and again, and reports for how long center then gets nothing.
 func BenchmarkNATSLeader(b *testing.B) {
+	b.Run("one by one", func(b *testing.B) { killLeaders(b, edgeConfig) })
+	b.Run("batches", func(b *testing.B) { killLeaders(b, batched) })
+}
+
+func killLeaders(b *testing.B, config string) {
 	for b.Loop() {
-		l := newNATSLab(b, edgeConfig)
+		l := newNATSLab(b, config)
 		traffic := l.send(natsRate, natsKills*8*time.Second)
 		var longest time.Duration
 		for i := range natsKills {
@@ -36,7 +44,8 @@ func BenchmarkNATSLeader(b *testing.B) {
 			longest = max(longest, gap)
 		}
 		tally := traffic.judge(5 * time.Minute)
-		b.Logf("%+v", tally)
+		b.Logf("%+v; load %s", tally, load())
+		b.ReportMetric(float64(tally.Received)/tally.Seconds, "msg/s")
 		b.ReportMetric(longest.Seconds(), "longest-gap-s")
 		b.ReportMetric(float64(tally.Lost), "lost")
 		b.ReportMetric(float64(tally.Duplicated), "duplicated")
@@ -83,25 +92,47 @@ func (l *natsLab) watchGaps() (end func() time.Duration) {
 	return func() time.Duration { close(stop); return <-result }
 }
 
-// BenchmarkNATSThroughput compares edge with a publisher that does nothing else, with the same window and messages of the same
-// size, by turns.
+// load is the machine's, of the last one, five and fifteen minutes.
+func load() string {
+	text, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		return "unknown"
+	}
+	return strings.Join(strings.Fields(string(text))[:3], " ")
+}
+
+// BenchmarkNATSThroughput compares edge, one by one and in batches, with a publisher that does nothing else, with the same
+// window and messages of the same size, by turns. Each of them has the whole machine but for the servers.
 func BenchmarkNATSThroughput(b *testing.B) {
 	const count, size, window = 50_000, 250, 1024
-	config, _, _ := strings.Cut(edgeConfig, "[destination.d.disk_buffer]")
-	_, rest, _ := strings.Cut(edgeConfig, "reliable = true\n")
 	for b.Loop() {
-		l := newNATSLab(b, config+rest)
+		l := newNATSLab(b, inMemory(edgeConfig))
 		l.relay.Stop(center)
-		var plain, headed, forwarder []float64
-		for round := range 3 {
-			plain = append(plain, l.publishPlainly(count, size, window, nil))
-			headed = append(headed, l.publishPlainly(count, size, window, headers))
-			forwarder = append(forwarder, l.publishByEdge(round, count, size))
-			b.Logf("msg/s: plain %.0f, with headers %.0f, forwarder %.0f", plain[round], headed[round], forwarder[round])
+		rates := map[string][]float64{}
+		for range 3 {
+			text := "msg/s:"
+			note := func(what string, rate float64) {
+				rates[what] = append(rates[what], rate)
+				text += fmt.Sprintf(" %s %.0f", what, rate)
+			}
+			note("plain", l.publishPlainly(count, size, window, nil))
+			note("with-headers", l.publishPlainly(count, size, window, headers))
+			note("forwarder", l.publishByEdge(inMemory(edgeConfig), count, size))
+			note("batches", l.publishByEdge(inMemory(batched), 4*count, size))
+			b.Logf("%s; load %s", text, load())
 		}
-		b.ReportMetric(sum(forwarder)/sum(plain), "ratio")
-		b.ReportMetric(sum(forwarder)/sum(headed), "ratio-with-headers")
+		for _, who := range []string{"forwarder", "batches"} {
+			b.ReportMetric(sum(rates[who])/sum(rates["plain"]), who+"-ratio")
+			b.ReportMetric(sum(rates[who])/sum(rates["with-headers"]), who+"-ratio-with-headers")
+		}
 	}
+}
+
+// inMemory is a configuration of edge without its disk buffer.
+func inMemory(config string) string {
+	config, rest, _ := strings.Cut(config, "[destination.d.disk_buffer]")
+	_, rest, _ = strings.Cut(rest, "reliable = true\n")
+	return config + rest
 }
 
 func sum(list []float64) (s float64) {
@@ -150,9 +181,13 @@ func (l *natsLab) publishPlainly(count, size, window int, headers func(n int) na
 	return float64(count) / time.Since(start).Seconds()
 }
 
-// publishByEdge returns the same of edge.
-func (l *natsLab) publishByEdge(round, count, size int) (rate float64) {
+// publishByEdge returns the same of edge with a configuration.
+func (l *natsLab) publishByEdge(config string, count, size int) (rate float64) {
 	l.t.Helper()
+	l.relay.Stop(edge)
+	l.relay.WriteFile("/run/edge.toml", []byte(config), 0o644)
+	l.relay.Start(edge)
+	l.awaitHealthy()
 	sent := func() int {
 		s, err := l.status("edge")
 		if err != nil {
@@ -160,23 +195,17 @@ func (l *natsLab) publishByEdge(round, count, size int) (rate float64) {
 		}
 		return s.Destinations[0].Sent
 	}
-	before := sent()
-	p := lab.Program{Name: "send" + strconv.Itoa(round), Argv: []string{"forwarder", "send", "127.0.0.1:5140",
-		"--count", strconv.Itoa(count), "--size", strconv.Itoa(size)}}
+	l.relay.Start(lab.Program{Name: "send", Argv: []string{"forwarder", "send", "127.0.0.1:5140",
+		"--count", strconv.Itoa(count), "--size", strconv.Itoa(size)}})
 	start := time.Now()
-	l.relay.Start(p)
-	l.Eventually(2*time.Minute, func() error {
-		if n := sent() - before; n < count {
-			return fmt.Errorf("%d of %d are published", n, count)
+	for first := start; ; time.Sleep(5 * time.Millisecond) {
+		switch n := sent(); {
+		case n == 0 && time.Since(first) < time.Minute:
+			start = time.Now() // send begins
+		case n >= count:
+			return float64(count) / time.Since(start).Seconds()
+		case time.Since(first) > 3*time.Minute:
+			l.t.Fatalf("%d of %d are published", n, count)
 		}
-		return nil
-	})
-	took := time.Since(start)
-	l.Eventually(time.Minute, func() error {
-		if _, ok := l.relay.Running(p); ok {
-			return errors.New("send is not done")
-		}
-		return nil
-	})
-	return float64(count) / took.Seconds()
+	}
 }

@@ -26,7 +26,7 @@ var rooms = [][]string{
 	{"forwarder/internal/filter"},
 	{"forwarder/internal/jetstream", "forwarder/internal/template"},
 	{"forwarder/internal/match"},
-	{"forwarder/internal/logmsg", "forwarder/internal/option", "forwarder/internal/rawsocket", "forwarder/internal/relp", "forwarder/internal/stats"},
+	{"forwarder/internal/letter", "forwarder/internal/logmsg", "forwarder/internal/option", "forwarder/internal/rawsocket", "forwarder/internal/relp", "forwarder/internal/stats"},
 	{"pkg/conf", "pkg/control", "pkg/keepalived", "pkg/syslog", "pkg/vip", "pkg/cli", "pkg/dbustest"},
 	{"pkg/atomicfile", "pkg/output", "pkg/spelling", "pkg/testneed"},
 }

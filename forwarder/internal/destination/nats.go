@@ -1,6 +1,7 @@
 package destination
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -13,6 +14,7 @@ import (
 	"sync/atomic"
 
 	"kad/forwarder/internal/jetstream"
+	"kad/forwarder/internal/letter"
 	"kad/forwarder/internal/logmsg"
 	"kad/forwarder/internal/option"
 	"kad/forwarder/internal/template"
@@ -24,17 +26,20 @@ type NATS struct {
 	Common
 	jetstream.Options
 	Subject        *template.Template `toml:"subject"`
-	Window         int                `toml:"window"`         // messages without an acknowledgement
+	Window         int                `toml:"window"`         // publications without an acknowledgement
+	BatchMessages  int                `toml:"batch_messages"` // at most, of one read and one subject, as one publication
+	BatchBytes     option.Size        `toml:"batch_bytes"`    // with which a batch is full
 	WhenTooLarge   string             `toml:"when_too_large"` // truncate, split, dead_letter
 	DeadLetterFile string             `toml:"dead_letter_file"`
 
-	tooLarge jetstream.TooLarge
+	tooLarge letter.TooLarge
 }
 
-const natsWindow = 1024
+const natsWindow, maxBatchMessages, minBatchBytes, maxBatchBytes = 1024, 1 << 16, 1 << 10, 64 << 20
 
 func newNATS(g *option.Globals) Driver {
-	return &NATS{Common: common(g), Options: jetstream.Defaults(), Window: natsWindow, WhenTooLarge: "truncate"}
+	return &NATS{Common: common(g), Options: jetstream.Defaults(), Window: natsWindow, WhenTooLarge: "truncate",
+		BatchMessages: 1, BatchBytes: 32 << 10}
 }
 
 // Init checks the options.
@@ -48,13 +53,18 @@ func (n *NATS) Init() error {
 	if n.Window < 1 || n.Window > maxWindow {
 		return option.Errorf("window", "%d is not from 1 to %d", n.Window, maxWindow)
 	}
-	actions := map[string]jetstream.TooLarge{"truncate": jetstream.Truncate, "split": jetstream.Split, "dead_letter": jetstream.Refuse}
-	action, ok := actions[n.WhenTooLarge]
+	if n.BatchMessages < 1 || n.BatchMessages > maxBatchMessages {
+		return option.Errorf("batch_messages", "%d is not from 1 to %d", n.BatchMessages, maxBatchMessages)
+	}
+	if n.BatchBytes < minBatchBytes || n.BatchBytes > maxBatchBytes {
+		return option.Errorf("batch_bytes", "%d is not from %d to %d", n.BatchBytes, minBatchBytes, maxBatchBytes)
+	}
+	action, ok := letter.TooLargeByName[n.WhenTooLarge]
 	n.tooLarge = action
 	switch {
 	case !ok:
 		return option.Errorf("when_too_large", "%q is not known, want truncate, split or dead_letter", n.WhenTooLarge)
-	case n.DeadLetterFile == "" && action == jetstream.Refuse:
+	case n.DeadLetterFile == "" && action == letter.Refuse:
 		return option.Errorf("dead_letter_file", `required for when_too_large = "dead_letter"`)
 	}
 	return n.Common.Init()
@@ -93,27 +103,58 @@ var messageIDs = sync.OnceValue(func() string {
 
 var messageNumber atomic.Uint64
 
-// Format says how a message waits: its subject, headers, and its text, which is RFC 5424 or what the template has.
+// Format says how a message waits: its subject, headers, and its text, which is RFC 5424 or what the template has. Messages that
+// bear one id are published as one.
 func (n *NATS) Format() Format {
 	c := n.Common
 	c.syslogProtocol = c.syslogProtocol || c.Template == nil
 	write := c.text(true)
-	prefix := messageIDs()
-	var id []byte
+	run := idRun{messages: n.BatchMessages, bytes: int(n.BatchBytes)}
 	return Format{Append: func(dst []byte, m *logmsg.Message, ctx *template.Context) []byte {
+		start := len(dst)
 		dst = n.Subject.AppendParts(dst, m, ctx, jetstream.AppendToken)
-		id = strconv.AppendUint(append(id[:0], prefix...), messageNumber.Add(1), 10)
-		dst = jetstream.AppendHeader(dst, jetstream.IDHeader, id)
-		dst = jetstream.AppendHeader(dst, jetstream.FacilityHeader, m.Priority.Facility().String())
-		dst = jetstream.AppendHeader(dst, jetstream.SeverityHeader, m.Priority.Severity().String())
-		dst = jetstream.AppendHeader(dst, jetstream.HostHeader, m.Hostname)
-		dst = jetstream.AppendHeader(dst, jetstream.ProgramHeader, m.AppName)
-		dst = write(jetstream.AppendEnd(dst), m, ctx)
-		if dst[len(dst)-1] == '\n' {
-			dst = dst[:len(dst)-1]
+		isFirst := run.next(dst[start:], start == 0)
+		dst = letter.AppendHeader(dst, jetstream.IDHeader, run.id)
+		if isFirst { // of the others they are not published
+			dst = appendHeaders(dst, m)
 		}
+		dst = letter.AppendEnd(dst)
+		text := len(dst)
+		dst = write(dst, m, ctx)
+		dst = append(dst[:text], bytes.TrimSuffix(dst[text:], []byte("\n"))...)
+		run.size += len(dst) - start
 		return dst
 	}}
+}
+
+// An idRun gives messages their ids: the same one to those that follow each other in what a read brings, with one subject, up to
+// the limits. What the queue gives again after a crash is so published in the same batches.
+type idRun struct {
+	messages, bytes int // the limits
+
+	id      []byte
+	subject []byte
+	count   int // of messages with the id
+	size    int // of them
+}
+
+// next makes an id, if the next message needs one of its own.
+func (r *idRun) next(subject []byte, isFirst bool) (isNew bool) {
+	if r.count++; !isFirst && r.count <= r.messages && r.size < r.bytes && bytes.Equal(r.subject, subject) {
+		return false
+	}
+	r.id = strconv.AppendUint(append(r.id[:0], messageIDs()...), messageNumber.Add(1), 10)
+	r.subject = append(r.subject[:0], subject...)
+	r.count, r.size = 1, 0
+	return true
+}
+
+// appendHeaders appends what a letter says of its message.
+func appendHeaders(dst []byte, m *logmsg.Message) []byte {
+	dst = letter.AppendHeader(dst, letter.FacilityHeader, m.Priority.Facility().String())
+	dst = letter.AppendHeader(dst, letter.SeverityHeader, m.Priority.Severity().String())
+	dst = letter.AppendHeader(dst, letter.HostHeader, m.Hostname)
+	return letter.AppendHeader(dst, letter.ProgramHeader, m.AppName)
 }
 
 // Connect is not used: a publisher connects.

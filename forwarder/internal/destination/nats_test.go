@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -117,12 +118,18 @@ func TestNATS(t *testing.T) {
 	}
 }
 
-// A server that is killed costs nothing and doubles nothing, whatever was on its way.
+// A server that is killed costs nothing and doubles nothing, whatever was on its way, one by one or in batches.
 func TestNATSRestart(t *testing.T) {
+	for _, batch := range []int{1, 7} {
+		t.Run(fmt.Sprintf("batches of %d", batch), func(t *testing.T) { restartNATS(t, batch) })
+	}
+}
+
+func restartNATS(t *testing.T, batch int) {
 	server := natstest.Start(t, "")
 	stream := server.Stream(natstest.Config{})
 	n := natsDriver(server.URL)
-	n.Window = 64
+	n.Window, n.BatchMessages = 64, batch
 	r := startNATS(t, n)
 	const count = 3000
 	go func() {
@@ -138,12 +145,112 @@ func TestNATSRestart(t *testing.T) {
 		server.Restart()
 	}
 	r.untilSent(count)
-	info, err := stream.Info(t.Context())
-	if err != nil {
+	if got := messages(t, stream); len(got) != count {
+		t.Errorf("the stream has %d messages, want %d", len(got), count)
+	}
+}
+
+// messages are all that a stream has, out of its batches.
+func messages(t *testing.T, stream natstest.Reader) (list []string) {
+	t.Helper()
+	for _, m := range natstest.Read(t, stream) {
+		if m.Header.Get("Syslog-Batch") == "" {
+			list = append(list, string(m.Data))
+			continue
+		}
+		framer := syslog.Framer{Framing: syslog.OctetCounting}
+		for b := m.Data; len(b) > 0; {
+			text, used, err := framer.Next(b)
+			if err != nil || text == nil {
+				t.Fatalf("batch %q: %v", m.Data, err)
+			}
+			list, b = append(list, string(text)), b[used:]
+		}
+	}
+	return list
+}
+
+// What one read brings for one subject is one message of the stream, up to the limits; of one letter it has its headers.
+func TestNATSBatch(t *testing.T) {
+	server := natstest.Start(t, "max_payload: 4KB")
+	stream := server.Stream(natstest.Config{})
+	n := natsDriver(server.URL)
+	n.BatchMessages, n.BatchBytes = 20, 1<<20
+	r := startNATS(t, n)
+	want := texts(0, 50)
+	r.send(want...) // 20, 20, 10
+	r.send("alone") // 1
+	want = append(want, "alone")
+	long := strings.Repeat("0123456789", 100)
+	for range 10 {
+		want = append(want, long)
+	}
+	r.send(want[51:]...)                                 // 3, 3, 3, 1
+	r.send("before", strings.Repeat("x", 5000), "after") // 1, 1 that is cut, 1
+	r.untilSent(64)
+	got := messages(t, stream)
+	for i, text := range append(want, "before", "x", "after") {
+		if i >= len(got) || !strings.Contains(got[i], "- - - "+text) {
+			t.Fatalf("message %d is not %.50q: %.200q", i, text, got)
+		}
+	}
+	var counts, ids []string
+	for _, m := range natstest.Read(t, stream) {
+		counts = append(counts, m.Header.Get("Syslog-Batch"))
+		ids = append(ids, m.Header.Get("Nats-Msg-Id"))
+		if isAlone := bytes.HasSuffix(m.Data, []byte("- alone")); isAlone != (m.Header.Get("Syslog-Program") != "") && counts[len(counts)-1] != "" {
+			t.Errorf("headers %v of %q", m.Header, m.Data)
+		}
+	}
+	if want := []string{"20", "20", "10", "", "3", "3", "3", "", "", "", ""}; !slices.Equal(counts, want) {
+		t.Errorf("batches of %q, want %q", counts, want)
+	}
+	slices.Sort(ids)
+	if len(slices.Compact(ids)) != len(counts) {
+		t.Errorf("ids %q are not of one message each", ids)
+	}
+	if s, _ := r.Stream(); s.InFlight != 0 || s.Cut != 1 {
+		t.Errorf("status %+v", s)
+	}
+}
+
+// Batches are the same when the queue gives their messages again, joined to others: the stream knows them.
+func TestNATSBatchResend(t *testing.T) {
+	server := natstest.Start(t, "")
+	stream := server.Stream(natstest.Config{})
+	n := natsDriver(server.URL)
+	n.BatchMessages = 4
+	if err := n.Init(); err != nil {
 		t.Fatal(err)
 	}
-	if info.State.Msgs != count {
-		t.Errorf("the stream has %d messages, want %d", info.State.Msgs, count)
+	format := n.Format()
+	reads := make([]*queue.Batch, 3)
+	for i := range reads {
+		b := queue.Get(0)
+		for j := range 6 {
+			m := &logmsg.Message{}
+			m.Reset(&logmsg.Origin{}, syslog.Time{})
+			m.Hostname, m.AppName, m.Msg = []byte("h"), []byte("a"), fmt.Append(nil, i, j)
+			b.Data = format.Append(b.Data, m, &template.Context{})
+			b.Ends = append(b.Ends, len(b.Data))
+		}
+		reads[i] = b
+	}
+	joined := queue.Get(1 << 16)
+	for _, b := range reads {
+		if !joined.Join(&queue.Batch{Data: b.Data, Ends: b.Ends}) {
+			t.Fatal("batches do not join")
+		}
+	}
+	r := startNATS(t, n)
+	for _, b := range reads {
+		r.queue.Append(b)
+	}
+	r.untilSent(18)
+	r.queue.Append(joined)
+	r.untilSent(36)
+	if got := messages(t, stream); len(got) != 18 {
+		t.Errorf("the stream has %d messages, want 18: %q", len(got), got)
 	}
 }
 
@@ -328,6 +435,8 @@ func TestNATSInit(t *testing.T) {
 		{func(n *NATS) { n.Subject = template.Must("logs.>") }, `subject: "logs.>" has a blank, * or >, or begins with a dollar`},
 		{func(n *NATS) { n.NKeyFile = "/dev/null" }, "nkey_file: /dev/null has no seed: nkeys: no nkey seed found"},
 		{func(n *NATS) { n.Window = 0 }, "window: 0 is not from 1 to 65536"},
+		{func(n *NATS) { n.BatchMessages = 0 }, "batch_messages: 0 is not from 1 to 65536"},
+		{func(n *NATS) { n.BatchBytes = 1 }, "batch_bytes: 1 is not from 1024 to 67108864"},
 		{func(n *NATS) { n.WhenTooLarge = "drop" }, `when_too_large: "drop" is not known, want truncate, split or dead_letter`},
 		{func(n *NATS) { n.WhenTooLarge = "dead_letter" }, `dead_letter_file: required for when_too_large = "dead_letter"`},
 		{func(n *NATS) { n.CreateStream = &jetstream.CreateStream{} }, `create_stream.subjects: the subjects of the stream are required, like ["logs.>"]`},

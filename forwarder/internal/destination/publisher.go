@@ -2,12 +2,12 @@ package destination
 
 import (
 	"context"
-	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"kad/forwarder/internal/jetstream"
+	"kad/forwarder/internal/letter"
 	"kad/forwarder/internal/queue"
 )
 
@@ -27,12 +27,12 @@ type publisher struct {
 	lost int // of messages whose batch is not acknowledged: in the dead letter file
 }
 
-// A flight is a message between publication and acknowledgement.
+// A flight is letters that are published together, between that and the acknowledgement.
 type flight struct {
-	message []byte
+	letters [][]byte
 	ack     jetstream.Ack
 	at      time.Time
-	batch   *queue.Batch // whose last message it is, else nil
+	batch   *queue.Batch // whose last letters they are, else nil
 }
 
 // run publishes until the queue is drained and all is acknowledged, or ctx ends.
@@ -103,17 +103,18 @@ func (p *publisher) works() {
 	}
 }
 
-// publishBatches publishes the messages of batches. It does not when ctx ends.
+// publishBatches publishes the letters of batches. It does not when ctx ends.
 func (p *publisher) publishBatches(ctx context.Context, batches []*queue.Batch, flights chan<- flight) bool {
 	for _, b := range batches {
-		start := 0
-		for i, end := range b.Ends {
-			f := flight{message: b.Data[start:end:end]}
-			if start = end; i == len(b.Ends)-1 {
+		letters := (&item{Batch: b}).appendMessages(make([][]byte, 0, len(b.Ends)))
+		for len(letters) > 0 {
+			n := jetstream.Run(letters)
+			f := flight{letters: letters[:n]}
+			if letters = letters[n:]; len(letters) == 0 {
 				f.batch = b
 			}
 			p.publish(&f)
-			p.published.Add(1)
+			p.published.Add(uint64(n))
 			select {
 			case flights <- f:
 			case <-ctx.Done():
@@ -125,10 +126,10 @@ func (p *publisher) publishBatches(ctx context.Context, batches []*queue.Batch, 
 }
 
 func (p *publisher) publish(f *flight) {
-	var cut bool
 	f.at = time.Now()
-	if f.ack, cut = p.client.Load().Publish(f.message, p.options.tooLarge); cut && p.cut.Add(1) == 1 {
-		p.logger.Warn("a message is larger than the stream takes", "bytes", len(f.message), "when_too_large", p.options.WhenTooLarge)
+	f.ack = p.client.Load().Publish(f.letters, p.options.tooLarge)
+	if n := f.ack.Cut; n > 0 && p.cut.Add(uint64(n)) == uint64(n) {
+		p.logger.Warn("a message is larger than the stream takes", "when_too_large", p.options.WhenTooLarge)
 	}
 }
 
@@ -145,8 +146,8 @@ func (p *publisher) settle(ctx context.Context, flights <-chan flight) {
 			return
 		}
 		p.oldest.Store(0)
-		p.settled.Add(uint64(len(list)))
 		for _, f := range list {
+			p.settled.Add(uint64(len(f.letters)))
 			if f.batch != nil {
 				p.acknowledge([]*queue.Batch{f.batch}, p.lost)
 				p.lost = 0
@@ -170,8 +171,8 @@ func (p *publisher) confirm(ctx context.Context, list []flight) bool {
 		if again && len(failed) == len(list) {
 			p.pause(ctx)
 		}
-		p.resent.Add(uint64(len(failed)))
 		for i := range failed {
+			p.resent.Add(uint64(len(failed[i].letters)))
 			p.publish(&failed[i])
 		}
 		list = failed
@@ -180,27 +181,30 @@ func (p *publisher) confirm(ctx context.Context, list []flight) bool {
 
 // wait returns the flights that failed, and why the first one did.
 func (p *publisher) wait(ctx context.Context, list []flight) (failed []flight, reason error) {
-	for _, f := range list {
+	for i := range list {
+		f := &list[i]
 		err := f.ack.Wait(ctx)
-		if errors.Is(err, jetstream.ErrTooLarge) {
-			err = p.bury(f.message)
+		for len(f.ack.Refused) > 0 && err == nil {
+			if err = p.bury(f.ack.Refused[0]); err == nil {
+				f.ack.Refused = f.ack.Refused[1:]
+			}
 		}
 		if err == nil {
 			continue
 		}
-		if failed = append(failed, f); reason == nil {
+		if failed = append(failed, *f); reason == nil {
 			reason = err
 		}
 	}
 	return failed, reason
 }
 
-// bury puts a message where those lie that the stream never takes.
-func (p *publisher) bury(message []byte) error {
+// bury puts a letter where those lie that the stream never takes.
+func (p *publisher) bury(text []byte) error {
 	if p.options.DeadLetterFile == "" {
-		return jetstream.ErrTooLarge // even its head is: it waits for a larger limit
+		return letter.ErrTooLarge // even its head is: it waits for a larger limit
 	}
-	if err := p.options.bury(message); err != nil {
+	if err := p.options.bury(text); err != nil {
 		return err
 	}
 	p.lost++

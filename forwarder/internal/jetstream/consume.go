@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"time"
 
 	"kad/forwarder/internal/option"
+	"kad/pkg/syslog"
 
 	"github.com/nats-io/nats.go/jetstream"
 )
@@ -25,8 +27,30 @@ type Delivery struct {
 	message  jetstream.Msg
 }
 
-// Data is the message's text.
-func (d Delivery) Data() []byte { return d.message.Data() }
+// Size is that of its text.
+func (d Delivery) Size() int { return len(d.message.Data()) }
+
+// Texts are those of the letters that it was published for. What is no batch, though it says so, is a text from there on.
+func (d Delivery) Texts() iter.Seq[[]byte] {
+	return func(yield func([]byte) bool) {
+		rest := d.message.Data()
+		if d.message.Headers().Get(BatchHeader) == "" {
+			yield(rest)
+			return
+		}
+		framer := syslog.Framer{Framing: syslog.OctetCounting, MaxSize: max(1, len(rest))}
+		for len(rest) > 0 {
+			text, used, err := framer.Next(rest)
+			if err != nil || text == nil {
+				text, used = rest, len(rest)
+			}
+			if !yield(text) {
+				return
+			}
+			rest = rest[used:]
+		}
+	}
+}
 
 // Ack says that it is safe. If that gets lost the message is delivered again.
 func (d Delivery) Ack() { _ = d.message.Ack() }

@@ -1,5 +1,5 @@
-// Package jetstream is the door to NATS JetStream: a Client has a connection to a cluster and knows one stream of it, a
-// Message is what is published there. It publishes with an acknowledgement for each message, and consumes likewise.
+// Package jetstream is the door to NATS JetStream: a Client has a connection to a cluster and knows one stream of it. It
+// publishes letters with an acknowledgement for each message, which may be a batch of them, and consumes likewise.
 package jetstream
 
 import (

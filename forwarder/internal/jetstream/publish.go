@@ -5,48 +5,21 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"strconv"
 
+	"kad/forwarder/internal/letter"
 	"kad/pkg/syslog"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// The headers of a message.
+// The headers of a message that are JetStream's, and that of a batch.
 const (
-	IDHeader        = jetstream.MsgIDHeader // by which the stream knows what it has already
-	FacilityHeader  = "Syslog-Facility"
-	SeverityHeader  = "Syslog-Severity"
-	HostHeader      = "Syslog-Host"
-	ProgramHeader   = "Syslog-Program"
-	TruncatedHeader = "Syslog-Truncated" // bytes of the message before it was cut
-	PartHeader      = "Syslog-Part"      // "2/3" of a message that was split
-	streamHeader    = jetstream.ExpectedStreamHeader
+	IDHeader     = jetstream.MsgIDHeader // by which the stream knows what it has already
+	BatchHeader  = "Syslog-Batch"        // of how many letters the text has the texts, by octet counting (RFC 6587, section 3.4.1)
+	streamHeader = jetstream.ExpectedStreamHeader
 )
-
-// A message that waits to be published is its subject, its headers and its text, as the lines of a letter:
-//
-//	logs.web1.sshd\nNats-Msg-Id: web1-1f2e3d4c-17\nSyslog-Facility: auth\n\n<38>1 ...
-
-// AppendHeader appends a line of the head. Values have no line breaks then.
-func AppendHeader[T string | []byte](dst []byte, name string, value T) []byte {
-	dst = append(append(dst, '\n'), name...)
-	dst = append(dst, ": "...)
-	for i := range len(value) {
-		c := value[i]
-		if c < ' ' || c == 0x7f {
-			c = ' '
-		}
-		dst = append(dst, c)
-	}
-	return dst
-}
-
-// AppendEnd appends the end of the head.
-func AppendEnd(dst []byte) []byte { return append(dst, "\n\n"...) }
 
 // AppendToken makes a token of a subject of dst from start on: what has a meaning in subjects becomes an underline.
 func AppendToken(dst []byte, start int) []byte {
@@ -63,132 +36,154 @@ func AppendToken(dst []byte, start int) []byte {
 	return dst
 }
 
-// errNoMessage is what a queue that somebody else has written may hold.
-var errNoMessage = errors.New("it has no subject, headers and text")
-
-// parse takes a message apart.
-func parse(b []byte) (*nats.Msg, error) {
-	end := bytes.Index(b, []byte("\n\n"))
-	if end < 0 {
-		return nil, errNoMessage
+// Run is how many of the first letters are to be one message: those with the subject and the id of the first one, which are
+// its first two lines.
+func Run(letters [][]byte) int {
+	first := letters[0]
+	subject := bytes.IndexByte(first, '\n') + 1
+	end := subject + bytes.IndexByte(first[subject:], '\n') + 1
+	n := 1
+	for n < len(letters) && bytes.HasPrefix(first[subject:end], []byte(IDHeader)) && bytes.HasPrefix(letters[n], first[:end]) {
+		n++
 	}
-	lines := bytes.Split(b[:end], []byte("\n"))
-	if len(lines[0]) == 0 {
-		return nil, errNoMessage
-	}
-	m := &nats.Msg{Subject: string(lines[0]), Header: make(nats.Header, len(lines)+1), Data: b[end+2:]}
-	values := make([]string, len(lines))
-	for i, line := range lines[1:] {
-		name, value, ok := bytes.Cut(line, []byte(": "))
-		if !ok {
-			return nil, errNoMessage
-		}
-		values[i] = string(value)
-		m.Header[string(name)] = values[i : i+1 : i+1]
-	}
-	return m, nil
+	return n
 }
 
-// An Ack comes when the stream has a message, or with why not.
+// An Ack comes when the stream has what was published, or with why not.
 type Ack struct {
-	future jetstream.PubAckFuture
-	err    error
-	rest   []Ack // of the other parts
+	Refused [][]byte // letters that the stream never takes
+	Cut     int      // letters that were too large, and truncated or split
+
+	futures []jetstream.PubAckFuture // of its messages
+	err     error                    // of one that could not be published
 }
 
-// Wait waits for it. An error is that of the message, or of ctx.
-func (a Ack) Wait(ctx context.Context) error {
-	if a.future == nil {
+// add adds the acknowledgement of more messages.
+func (a *Ack) add(more Ack) {
+	a.Refused = append(a.Refused, more.Refused...)
+	a.Cut += more.Cut
+	a.futures = append(a.futures, more.futures...)
+	a.err = errors.Join(a.err, more.err)
+}
+
+// Wait waits until the stream has all that it takes. An error is that of a message, or of ctx.
+func (a *Ack) Wait(ctx context.Context) error {
+	if a.err != nil {
 		return a.err
 	}
-	select {
-	case <-a.future.Ok():
-	case err := <-a.future.Err():
-		return err
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	for _, part := range a.rest {
-		if err := part.Wait(ctx); err != nil {
+	for _, f := range a.futures {
+		select {
+		case <-f.Ok():
+		case err := <-f.Err():
 			return err
+		case <-ctx.Done():
+			return ctx.Err()
 		}
 	}
 	return nil
 }
 
-// ErrTooLarge is that of a message that the stream never takes.
-var ErrTooLarge = errors.New("it is larger than the server or the stream takes")
-
-// TooLarge is what becomes of a message that is too large.
-type TooLarge int
-
-// What there is.
-const (
-	Refuse TooLarge = iota // its Ack is ErrTooLarge
-	Truncate
-	Split // in parts, each with the head of a syslog message if it is one
-)
-
 // overhead is what a server counts beside our headers: its own first line, and what stands before our lines and after them.
-const overhead = 64
+const overhead = 72
 
-// Publish publishes a message. It tells whether it was too large, and therefore cut.
-func (c *Client) Publish(message []byte, tooLarge TooLarge) (a Ack, cut bool) {
-	m, err := parse(message)
-	if err != nil {
-		return Ack{err: err}, false
-	}
-	m.Header[streamHeader] = []string{c.options.Stream}
-	head := len(message) - len(m.Data) + overhead + len(streamHeader) + len(c.options.Stream) + len(m.Header)
-	if head+len(m.Data) <= c.maxSize() {
-		return c.publish(m), false
-	}
-	room := c.maxSize() - head - len(TruncatedHeader) - 32
-	switch {
-	case tooLarge == Refuse || room < 1:
-		return Ack{err: ErrTooLarge}, false
-	case tooLarge == Truncate:
-		m.Header[TruncatedHeader] = []string{strconv.Itoa(len(m.Data))}
-		m.Data = m.Data[:room]
-		return c.publish(m), true
-	}
-	return c.publishParts(m, room), true
-}
+// addedHeader is what a header and a longer id take.
+const addedHeader = len(letter.TruncatedHeader) + 32
 
-func (c *Client) publish(m *nats.Msg) (a Ack) {
-	a.future, a.err = c.js.PublishMsgAsync(m)
+// Publish publishes the letters of a Run as one message, or as several if the stream does not take it.
+func (c *Client) Publish(letters [][]byte, tooLarge letter.TooLarge) (a Ack) {
+	for part := 1; len(letters) > 0; part++ {
+		n := c.fitting(letters)
+		a.add(c.publishPart(letters[:n], part, tooLarge))
+		letters = letters[n:]
+	}
 	return a
 }
 
-// publishParts publishes a message in parts that have room.
-func (c *Client) publishParts(m *nats.Msg, room int) (a Ack) {
-	head := syslogHead(m.Data)
-	text := m.Data[len(head):]
-	if room -= len(head); room < 1 {
-		return Ack{err: ErrTooLarge}
+// fitting is how many of the first letters the stream takes as one message, one at least.
+func (c *Client) fitting(letters [][]byte) int {
+	if len(letters) == 1 {
+		return 1
 	}
-	count := (len(text) + room - 1) / room
-	for i := range count {
-		part := &nats.Msg{Subject: m.Subject, Header: maps.Clone(m.Header)}
-		part.Header[PartHeader] = []string{fmt.Sprintf("%d/%d", i+1, count)}
-		part.Header[IDHeader] = []string{fmt.Sprintf("%s-%d", m.Header.Get(IDHeader), i+1)}
-		part.Data = slices.Concat(head, text[i*room:min(len(text), (i+1)*room)])
-		if next := c.publish(part); i == 0 {
-			a = next
-		} else {
-			a.rest = append(a.rest, next)
+	size, limit := c.added()+addedHeader, c.maxSize()
+	for n, text := range letters {
+		if size += len(text); size > limit { // their heads stand for their lengths
+			return max(1, n)
 		}
 	}
+	return len(letters)
+}
+
+// publishPart publishes letters as a message. It has the id of the first one and, from the second part on, the part's number:
+// what is published again has the same.
+func (c *Client) publishPart(letters [][]byte, part int, tooLarge letter.TooLarge) (a Ack) {
+	l, err := letter.Parse(letters[0])
+	if err != nil {
+		return Ack{err: err}
+	}
+	suffix := ""
+	if part > 1 {
+		suffix = "+" + strconv.Itoa(part)
+	}
+	if len(letters) > 1 {
+		return c.publish(batch(l, letters), suffix)
+	}
+	if l.Head+len(l.Text)+c.added() <= c.maxSize() {
+		return c.publish(l, suffix)
+	}
+	list := tooLarge.Fit(l, c.maxSize()-l.Head-c.added()-addedHeader)
+	if list == nil {
+		return Ack{Refused: letters}
+	}
+	for i, l := range list {
+		if tooLarge == letter.Split {
+			a.add(c.publish(l, suffix+"-"+strconv.Itoa(i+1)))
+		} else {
+			a.add(c.publish(l, suffix))
+		}
+	}
+	a.Cut = 1
 	return a
 }
 
-// syslogHead is what stands before the text of a syslog message, nothing if it is none.
-func syslogHead(b []byte) []byte {
-	var m syslog.Message
-	if err := (&syslog.Parser{RFC5424: true}).Parse(b, syslog.Time{}, &m); err != nil || !bytes.HasSuffix(b, m.Msg) {
-		return nil
+// batch makes one letter of several, of which first is the first. Headers that others may not have are left out.
+func batch(first letter.Letter, letters [][]byte) letter.Letter {
+	size := 0
+	for _, l := range letters {
+		size += len(l)
 	}
-	return b[:len(b)-len(m.Msg)]
+	text := make([]byte, 0, size)
+	for _, l := range letters {
+		_, t, _ := bytes.Cut(l, []byte("\n\n"))
+		start := len(text)
+		text = syslog.InsertCount(append(text, t...), start)
+	}
+	return letter.Letter{
+		Address: first.Address, Text: text,
+		Headers: []letter.Header{first.Headers[0], {Name: BatchHeader, Value: strconv.Itoa(len(letters))}},
+	}
+}
+
+func (c *Client) publish(l letter.Letter, suffix string) Ack {
+	m := &nats.Msg{Subject: l.Address, Header: make(nats.Header, len(l.Headers)+1), Data: l.Text}
+	values := make([]string, len(l.Headers)+1)
+	for i, h := range l.Headers {
+		if values[i] = h.Value; h.Name == IDHeader {
+			values[i] += suffix
+		}
+		m.Header[h.Name] = values[i : i+1 : i+1]
+	}
+	values[len(l.Headers)] = c.options.Stream
+	m.Header[streamHeader] = values[len(l.Headers):]
+	future, err := c.js.PublishMsgAsync(m)
+	if err != nil {
+		return Ack{err: err}
+	}
+	return Ack{futures: []jetstream.PubAckFuture{future}}
+}
+
+// added is at most how many bytes a letter grows by.
+func (c *Client) added() int {
+	return overhead + len(streamHeader) + len(c.options.Stream)
 }
 
 // maxSize is how many bytes a message may have, with its headers.

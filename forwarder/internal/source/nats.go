@@ -20,8 +20,8 @@ type NATS struct {
 	timeReopen time.Duration
 }
 
-// How many messages may wait for our acknowledgement, and how many are handed over at once.
-const natsWindow, maxNATSWindow, natsRead = 1024, 1 << 15, 256
+// How many messages may wait for our acknowledgement, and how many are handed over at once, of how many bytes.
+const natsWindow, maxNATSWindow, natsRead, natsReadBytes = 1024, 1 << 15, 256, 256 << 10
 
 func newNATS(g *option.Globals) Driver {
 	n := &NATS{Common: common(g), Options: jetstream.Defaults(), timeReopen: time.Duration(g.TimeReopen)}
@@ -165,12 +165,15 @@ func (c *consumer) take(r *reader, first jetstream.Delivery) {
 	read.receipt.Hold()
 	r.receipt = &read.receipt
 	r.begin()
-	for d, n := first, 0; ; d = <-c.deliveries {
+	for d, n, size := first, 0, 0; ; d = <-c.deliveries {
 		if c.past.isNew(d) {
-			r.handle(d.Data())
+			for text := range d.Texts() {
+				r.handle(text)
+			}
 			read.deliveries = append(read.deliveries, d)
 		}
-		if n++; n == natsRead || len(c.deliveries) == 0 {
+		n, size = n+1, size+d.Size()
+		if n == natsRead || size >= natsReadBytes || len(c.deliveries) == 0 {
 			break
 		}
 	}

@@ -81,6 +81,21 @@ func TestNATS(t *testing.T) {
 	n.wantPending(0)
 }
 
+// A batch is its messages; what is none, though it says so, is one message with all that cannot be told apart.
+func TestNATSBatch(t *testing.T) {
+	n := newNATSTest(t)
+	js := n.JetStream()
+	const head = "<13>1 - h a - - - " // of 18 bytes
+	for _, text := range []string{"21 " + head + "one21 " + head + "two", "23 " + head + "three99 " + head, head + "none", ""} {
+		if _, err := js.PublishMsg(t.Context(), natstest.Message("logs.a", text, "Syslog-Batch", "2")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c := start(t, natsSource(n.URL), "$MSGHDR$MSG")
+	wantLines(t, c, []string{"a: one", "a: two", "a: three", "99 " + head, "a: none"})
+	n.wantPending(0)
+}
+
 // A message is acknowledged when it is safe; until then it is delivered again and not taken again.
 func TestNATSReceipt(t *testing.T) {
 	n := newNATSTest(t)

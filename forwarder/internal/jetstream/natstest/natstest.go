@@ -109,3 +109,28 @@ func (s *Server) Stream(config Config) jetstream.Stream {
 	}
 	return stream
 }
+
+// A Reader is a stream that can be read.
+type Reader = jetstream.Stream
+
+// Read returns all that a stream has.
+func Read(t testing.TB, stream Reader) (list []*jetstream.RawStreamMsg) {
+	t.Helper()
+	info, err := stream.Info(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := info.State.FirstSeq; n <= info.State.LastSeq; n++ {
+		m, err := stream.GetMsg(t.Context(), n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		list = append(list, m)
+	}
+	return list
+}
+
+// Message makes a message with a header.
+func Message(subject, text, header, value string) *nats.Msg {
+	return &nats.Msg{Subject: subject, Data: []byte(text), Header: nats.Header{header: {value}}}
+}
