@@ -135,6 +135,7 @@ type natsStatus struct {
 type natsStream struct {
 	Cluster  string `json:"cluster"`
 	Leader   string `json:"leader"`
+	Messages int    `json:"messages"`
 	Replicas []struct {
 		Name      string `json:"name"`
 		IsCurrent bool   `json:"current"`
@@ -219,7 +220,8 @@ func (tr *traffic) judge(limit time.Duration) (tally natsTally) {
 		tr.l.t.Fatalf("send says %s", text)
 	}
 	if tally.Sent == 0 || tally.Received != tally.Sent || tally.Lost > 0 || tally.Duplicated > 0 {
-		tr.l.t.Errorf("not each message came once: %s", text)
+		s, err := tr.l.status("edge")
+		tr.l.t.Errorf("not each message came once: %s\nstream %+v, %v\nedge:\n%s\ncenter:\n%s", text, s, err, tr.l.relay.Log(edge), tr.l.relay.Log(center))
 	}
 	return tally
 }

@@ -22,7 +22,7 @@ type publisher struct {
 	client  atomic.Pointer[jetstream.Client] // nil: never connected
 
 	published, settled, resent, cut atomic.Uint64
-	oldest                          atomic.Int64 // when the oldest in flight was published; nanoseconds since 1970
+	oldest                          atomic.Pointer[time.Time] // when the oldest in flight was published; nil: there is none
 
 	lost int // of messages whose batch is not acknowledged: in the dead letter file
 }
@@ -141,11 +141,12 @@ func (p *publisher) settle(ctx context.Context, flights <-chan flight) {
 		for len(flights) > 0 && len(list) < cap(flights) {
 			list = append(list, <-flights)
 		}
-		p.oldest.Store(list[0].at.UnixNano())
+		oldest := list[0].at
+		p.oldest.Store(&oldest)
 		if !p.confirm(ctx, list) {
 			return
 		}
-		p.oldest.Store(0)
+		p.oldest.Store(nil)
 		for _, f := range list {
 			p.settled.Add(uint64(len(f.letters)))
 			if f.batch != nil {
@@ -229,8 +230,8 @@ func (d *Destination) Stream() (s StreamStatus, ok bool) {
 		return s, false
 	}
 	s.Name, s.InFlight = p.options.Stream, p.published.Load()-p.settled.Load()
-	if at := p.oldest.Load(); at != 0 {
-		s.Lag = time.Since(time.Unix(0, at))
+	if at := p.oldest.Load(); at != nil {
+		s.Lag = time.Since(*at)
 	}
 	s.Resent, s.Cut = p.resent.Load(), p.cut.Load()
 	if c := p.client.Load(); c != nil {

@@ -24,6 +24,7 @@ type ConsumerOptions struct {
 // A Delivery is a message that was consumed.
 type Delivery struct {
 	Sequence uint64 // in the stream
+	Stored   int64  // when it came into the stream; nanoseconds since 1970
 	message  jetstream.Msg
 }
 
@@ -69,6 +70,9 @@ const refreshInterval = 2 * time.Second
 
 // Consume gives messages to take, on one goroutine, until ctx ends. An error tells why it has to begin anew.
 func (c *Client) Consume(ctx context.Context, o *ConsumerOptions, take func(Delivery)) error {
+	if err := c.Refresh(ctx); err != nil {
+		return err
+	}
 	consumer, err := c.find(ctx, o)
 	if err != nil {
 		return err
@@ -86,7 +90,7 @@ func (c *Client) Consume(ctx context.Context, o *ConsumerOptions, take func(Deli
 			end(err)
 			return
 		}
-		take(Delivery{meta.Sequence.Stream, m})
+		take(Delivery{meta.Sequence.Stream, meta.Timestamp.UnixNano(), m})
 	}, jetstream.PullMaxMessages(o.Window), jetstream.PullExpiry(10*time.Second), jetstream.PullHeartbeat(heartbeat),
 		jetstream.ConsumeErrHandler(func(_ jetstream.ConsumeContext, err error) {
 			if errors.Is(err, jetstream.ErrConsumerDeleted) || errors.Is(err, jetstream.ErrBadRequest) {
@@ -107,7 +111,7 @@ func (c *Client) Consume(ctx context.Context, o *ConsumerOptions, take func(Deli
 		}
 		_ = c.Refresh(ctx) // for the status
 		info, err := consumer.Info(ctx)
-		if errors.Is(err, jetstream.ErrConsumerNotFound) {
+		if errors.Is(err, jetstream.ErrConsumerNotFound) || errors.Is(err, jetstream.ErrStreamNotFound) {
 			return fmt.Errorf("consumer %q: %w", o.Consumer, err)
 		}
 		if err == nil {
@@ -127,7 +131,7 @@ func (c *Client) find(ctx context.Context, o *ConsumerOptions) (jetstream.Consum
 			Durable: o.Consumer, AckPolicy: jetstream.AckExplicitPolicy, AckWait: time.Duration(o.AckWait),
 			MaxAckPending: o.Window, FilterSubject: o.Filter,
 		}
-		if before := c.consumer.Load(); before != nil {
+		if before := c.consumer.Load(); before != nil && c.consumed.Equal(c.stream.Load().Created) {
 			config.DeliverPolicy, config.OptStartSeq = jetstream.DeliverByStartSequencePolicy, before.AckFloor.Stream+1
 		}
 		consumer, err = c.js.CreateConsumer(ctx, stream, config)
@@ -140,6 +144,7 @@ func (c *Client) find(ctx context.Context, o *ConsumerOptions) (jetstream.Consum
 		return nil, fmt.Errorf("consumer %q has the acknowledgement policy %s, want explicit", o.Consumer, p)
 	}
 	c.consumer.Store(info)
+	c.consumed = c.stream.Load().Created
 	return consumer, nil
 }
 

@@ -145,6 +145,7 @@ type Client struct {
 	stream  atomic.Pointer[jetstream.StreamInfo]
 	// consumer is as it was when we looked at it last; nil: we do not consume.
 	consumer atomic.Pointer[jetstream.ConsumerInfo]
+	consumed time.Time              // when the stream was made whose consumer that is
 	refused  atomic.Pointer[string] // what the server said last that it does not let us do
 }
 

@@ -20,12 +20,15 @@ const (
 	PartHeader      = "Syslog-Part"      // "2/3" of a text that was split
 )
 
-// AppendHeader appends a line of the head. Values have no line breaks then.
+// maxValue is the length of the longest value of a header: JetStream takes 64 KiB of them all.
+const maxValue = 1024
+
+// AppendHeader appends a line of the head. Values have no line breaks then, and are cut.
 func AppendHeader[T string | []byte](dst []byte, name string, value T) []byte {
 	dst = append(append(dst, '\n'), name...)
 	dst = append(dst, ": "...)
 	start := len(dst)
-	dst = append(dst, value...)
+	dst = append(dst, value[:min(len(value), maxValue)]...)
 	for i, c := range dst[start:] {
 		if c < ' ' || c == 0x7f {
 			dst[start+i] = ' '

@@ -205,10 +205,16 @@ type past struct {
 	open atomic.Int64 // messages that are not settled
 }
 
-// A mark is what is known of a message, by its number in the stream.
+// A mark is what is known of a message, by its number in the stream and when it came there: a stream that was deleted and made
+// anew has the same numbers for others.
 type mark struct {
 	sequence uint64
+	stored   int64 // nanoseconds since 1970
 	isSafe   bool
+}
+
+func (m *mark) isOf(d jetstream.Delivery) bool {
+	return m.sequence == d.Sequence && m.stored == d.Stored
 }
 
 // isNew tells whether the message is to be taken. If not, the server is told again what it has forgotten.
@@ -217,8 +223,8 @@ func (p *past) isNew(d jetstream.Delivery) bool {
 	defer p.mu.Unlock()
 	m := &p.marks[d.Sequence%pastSize]
 	switch {
-	case m.sequence != d.Sequence:
-		*m = mark{sequence: d.Sequence}
+	case !m.isOf(d):
+		*m = mark{sequence: d.Sequence, stored: d.Stored}
 		p.open.Add(1)
 		return true
 	case m.isSafe:
@@ -240,7 +246,7 @@ func (p *past) settle(read *consumed) {
 		switch {
 		case !lost:
 			d.Ack()
-			m.isSafe = m.sequence == d.Sequence
+			m.isSafe = m.isOf(d)
 		default:
 			d.Nak()
 			*m = mark{}

@@ -3,6 +3,7 @@ package source
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -142,6 +143,67 @@ func TestNATSRestart(t *testing.T) {
 	wantLines(t, c, want)
 	n.wantPending(0)
 	wantLines(t, c, want)
+}
+
+// A stream that is deleted and made anew has other messages by the same numbers: they are taken.
+func TestNATSStreamAnew(t *testing.T) {
+	n := newNATSTest(t)
+	r := run(t, natsSource(n.URL), "$MSG")
+	want := n.publish(0, 10)
+	wantLines(t, r.capture, want)
+	n.wantPending(0)
+	if err := n.JetStream().DeleteStream(t.Context(), "LOGS"); err != nil {
+		t.Fatal(err)
+	}
+	untilError(t, r, "not exist")
+	n.Stream(natstest.Config{})
+	want = append(want, n.publish(10, 15)...)
+	wantLines(t, r.capture, want)
+	n.wantPending(0)
+	if e := streamOf(r).Error; e != "" {
+		t.Errorf("error %q", e)
+	}
+}
+
+// What is wrong is said, and when it is put right it goes on.
+func TestNATSWrong(t *testing.T) {
+	t.Run("no server", func(t *testing.T) {
+		untilError(t, run(t, natsSource("nats://127.0.0.1:1"), "$MSG"), "nats://127.0.0.1:1: nats: no servers available for connection")
+	})
+	t.Run("no stream", func(t *testing.T) {
+		n := &natsTest{natstest.Start(t, ""), t}
+		r := run(t, natsSource(n.URL), "$MSG")
+		untilError(t, r, `stream "LOGS" does not exist: make it, or give create_stream`)
+		n.Stream(natstest.Config{})
+		wantLines(t, r.capture, n.publish(0, 3))
+	})
+	t.Run("credentials", func(t *testing.T) {
+		user := natstest.NewUser(t)
+		server := natstest.Start(t, "authorization { users: [{ nkey: "+user.Public+" }] }")
+		d := natsSource(server.URL)
+		d.NKeyFile = natstest.NewUser(t).File(t)
+		untilError(t, run(t, d, "$MSG"), "nats: Authorization Violation")
+	})
+	t.Run("a consumer without acknowledgements", func(t *testing.T) {
+		n := newNATSTest(t)
+		if err := n.Consumer("c", natstest.NoAcknowledgement); err != nil {
+			t.Fatal(err)
+		}
+		untilError(t, run(t, natsSource(n.URL), "$MSG"), `consumer "c" has the acknowledgement policy AckNone, want explicit`)
+	})
+}
+
+func streamOf(r *running) StreamStatus { return r.runner.(Streamer).Stream() }
+
+func untilError(t *testing.T, r *running, want string) {
+	t.Helper()
+	for range 1000 {
+		if strings.Contains(streamOf(r).Error, want) {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Fatalf("error %q, want %q", streamOf(r).Error, want)
 }
 
 func TestNATSInit(t *testing.T) {

@@ -73,8 +73,9 @@ func start(t *testing.T, d Driver, show string) *capture {
 // A running driver can be stopped before the test ends.
 type running struct {
 	*capture
-	in   *Input
-	stop func() // and wait
+	in     *Input
+	stop   func() // and wait
+	runner Runner
 }
 
 func run(t *testing.T, d Driver, show string) *running {
@@ -102,7 +103,7 @@ func run(t *testing.T, d Driver, show string) *running {
 		}
 	})
 	t.Cleanup(stop)
-	return &running{c, in, stop}
+	return &running{c, in, stop, runner}
 }
 
 // freePort is a port of 127.0.0.1 that nobody has.

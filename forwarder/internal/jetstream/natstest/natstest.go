@@ -4,9 +4,11 @@ package natstest
 import (
 	"encoding/json"
 	"fmt"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"testing"
 	"time"
 
@@ -54,7 +56,11 @@ func (s *Server) Restart() {
 		var found struct{ Nats []string }
 		if data, err := os.ReadFile(ports); err == nil && json.Unmarshal(data, &found) == nil && len(found.Nats) > 0 {
 			s.URL = found.Nats[0]
-			if _, err := fmt.Sscanf(s.URL, "nats://127.0.0.1:%d", &s.port); err != nil {
+			u, err := url.Parse(s.URL)
+			if err == nil {
+				s.port, err = strconv.Atoi(u.Port())
+			}
+			if err != nil {
 				s.t.Fatal(err)
 			}
 			return
@@ -64,6 +70,9 @@ func (s *Server) Restart() {
 	log, _ := os.ReadFile(filepath.Join(s.dir, "log"))
 	s.t.Fatalf("nats-server is not up:\n%s", log)
 }
+
+// Configure changes what Start was given, for the next Restart.
+func (s *Server) Configure(config string) { s.config = config }
 
 // Kill kills the server.
 func (s *Server) Kill() {
@@ -108,6 +117,15 @@ func (s *Server) Stream(config Config) jetstream.Stream {
 		s.t.Fatal(err)
 	}
 	return stream
+}
+
+// NoAcknowledgement is a policy of consumers that a forwarder cannot use.
+const NoAcknowledgement = jetstream.AckNonePolicy
+
+// Consumer makes a durable consumer of the stream LOGS.
+func (s *Server) Consumer(name string, policy jetstream.AckPolicy) error {
+	_, err := s.JetStream().CreateConsumer(s.t.Context(), "LOGS", jetstream.ConsumerConfig{Durable: name, AckPolicy: policy})
+	return err
 }
 
 // A Reader is a stream that can be read.
