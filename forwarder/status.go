@@ -261,20 +261,28 @@ func (v *view) stream(s *stats.Stream) (notes []string) {
 	if s.Server != "" {
 		where += " at " + s.Server
 	}
+	notes = append(notes, where)
 	if s.Cluster != "" {
-		where += ", cluster " + s.Cluster + ", leader " + cmp.Or(s.Leader, "none")
+		cluster := "cluster " + s.Cluster + ", leader " + cmp.Or(s.Leader, "none")
 		for _, r := range s.Replicas {
-			where += ", " + r.Name
+			cluster += ", " + r.Name
 			if !r.IsCurrent {
-				where += " behind"
+				cluster += " behind"
 			}
 			if r.Lag > 0 {
-				where += " by " + v.count(r.Lag)
+				cluster += " by " + v.count(r.Lag)
 			}
 		}
+		if s.LeaderChanges > 0 {
+			cluster += ", " + plural(s.LeaderChanges, "leader change", "leader changes")
+		}
+		notes = append(notes, cluster)
 	}
-	notes = append(notes, where, fmt.Sprintf("%s in flight, ack lag %.3fs, %s pending, %s in the stream",
+	notes = append(notes, fmt.Sprintf("%s in flight, ack lag %.3fs, %s pending, %s in the stream",
 		v.count(s.InFlight), s.Lag, v.count(s.Pending), v.count(s.Messages)))
+	if text := v.reasons(map[string]uint64{"known duplicates": s.Duplicates, "cut": s.Cut}); text != "" {
+		notes = append(notes, text)
+	}
 	if s.Error != "" {
 		notes = append(notes, "error: "+s.Error)
 	}

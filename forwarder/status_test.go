@@ -65,6 +65,25 @@ func TestStatusScreens(t *testing.T) {
 		}
 	}
 	clitest.Screen(t, "../README.md", "forwarder status", newView(now, nil, false).String(), *update)
+	clitest.Screen(t, "../docs/scale-out.md", "forwarder status", newView(streaming(now), nil, false).String(), *update)
+}
+
+// streaming is a snapshot of what consumes a stream, publishes to another one, and has just lost the leader of both.
+func streaming(like *stats.Snapshot) *stats.Snapshot {
+	s := *like
+	leader := stats.Stream{
+		Server: "nats://nats2:4222", Cluster: "logs", Leader: "nats3", LeaderChanges: 1,
+		Replicas: []stats.Replica{{Name: "nats1", Lag: 4711}, {Name: "nats2", IsCurrent: true}},
+	}
+	from, to := leader, leader
+	from.Name, from.Messages, from.Pending, from.InFlight, from.Duplicates = "LOGS", 81_234_567, 12_345, 1024, 12
+	to.Name, to.Messages, to.InFlight, to.Lag, to.Leader = "ALERTS", 4021, 17, 2.25, ""
+	s.Sources = []stats.Source{{Name: "s_stream", Driver: "nats", Received: 81_221_198, BlockedBy: []string{}, Stream: &from}}
+	s.Paths = []stats.Path{{Name: "alerts", Matched: 4038}}
+	s.Destinations = []stats.Destination{{
+		Name: "d_alerts", Driver: "nats", State: stats.Working, Sent: 4021, Routed: 4038, Queued: 17, Bytes: 4352, Oldest: s.Time.Add(-2250 * time.Millisecond), Stream: &to,
+	}}
+	return &s
 }
 
 func TestShort(t *testing.T) {

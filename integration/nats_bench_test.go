@@ -31,13 +31,13 @@ func BenchmarkNATSLeader(b *testing.B) {
 func killLeaders(b *testing.B, config string) {
 	for b.Loop() {
 		l := newNATSLab(b, config)
-		traffic := l.send(natsRate, natsKills*8*time.Second)
+		traffic := l.send(natsRate, natsKills*15*time.Second)
 		var longest time.Duration
 		for i := range natsKills {
 			leader := l.awaitHealthy()
 			gaps := l.watchGaps()
 			leader.Kill(natsServer)
-			l.awaitFlow()
+			traffic.awaitFlow()
 			gap := gaps()
 			leader.Start(natsServer)
 			b.Logf("kill %d, of %s: longest gap %v", i+1, leader.Name, gap.Round(time.Millisecond))
@@ -53,16 +53,19 @@ func killLeaders(b *testing.B, config string) {
 }
 
 // awaitFlow waits until center has gone on for a second, after a failure that it may not have felt yet.
-func (l *natsLab) awaitFlow() {
-	l.t.Helper()
+func (tr *traffic) awaitFlow() {
+	tr.l.t.Helper()
 	sent := func() int {
-		s, err := l.status("center")
+		s, err := tr.l.status("center")
 		if err != nil {
 			return 0
 		}
 		return s.Destinations[0].Sent
 	}
 	for flowing := 0; flowing < 2; {
+		if _, ok := tr.l.relay.Running(tr.program); !ok {
+			tr.l.t.Fatal("send has ended before all leaders were killed")
+		}
 		before := sent()
 		time.Sleep(time.Second)
 		if flowing++; sent() == before {

@@ -8,7 +8,6 @@ import (
 
 	"kad/forwarder/internal/config"
 	"kad/forwarder/internal/destination"
-	"kad/forwarder/internal/jetstream"
 	"kad/forwarder/internal/logpath"
 	"kad/forwarder/internal/source"
 	"kad/forwarder/internal/stats"
@@ -76,8 +75,7 @@ func (d *Daemon) describeSource(from *config.Source, index int, destinations []s
 	}
 	if streamer, ok := reading.runner.(source.Streamer); ok {
 		stream := streamer.Stream()
-		s.Stream = describeStream(stream.Name, stream.Status)
-		s.Stream.InFlight, s.Stream.Pending, s.Stream.Error = uint64(stream.InFlight), stream.Pending, stream.Error
+		s.Stream = &stream
 	}
 	for sink := range in.Waits() {
 		if dest, ok := sink.(*destination.Destination); ok && dest.Queue().Waiters > 0 {
@@ -106,10 +104,9 @@ func describe(d *destination.Destination) stats.Destination {
 	if q.Disk != nil {
 		s.Disk = &stats.Disk{Used: q.Disk.Used, Capacity: q.Disk.Capacity, Lost: q.Disk.Lost}
 	}
-	if stream, ok := d.Stream(); ok {
-		s.Stream = describeStream(stream.Name, stream.Status)
-		s.Stream.InFlight, s.Stream.Lag, s.Stream.Cut = stream.InFlight, stream.Lag.Seconds(), stream.Cut
-		s.Resent["unacknowledged"] = stream.Resent
+	if stream, resent := d.Stream(); stream != nil {
+		s.Stream = stream
+		s.Resent["unacknowledged"] = resent
 	}
 	status, ok := d.Status()
 	if !ok {
@@ -131,13 +128,4 @@ func describe(d *destination.Destination) stats.Destination {
 		s.State = stats.Disconnected
 	}
 	return s
-}
-
-// describeStream describes a stream.
-func describeStream(name string, s jetstream.Status) *stats.Stream {
-	to := &stats.Stream{Name: name, Server: s.Server, Cluster: s.Cluster, Leader: s.Leader, Messages: s.Messages}
-	for _, r := range s.Replicas {
-		to.Replicas = append(to.Replicas, stats.Replica(r))
-	}
-	return to
 }

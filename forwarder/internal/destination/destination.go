@@ -200,6 +200,9 @@ func (d *Destination) Queue() queue.Stat { return d.queue.Stat() }
 
 // Certificate is ours, nil if there is none.
 func (d *Destination) Certificate() *x509.Certificate {
+	if client, ok := d.driver.(interface{ Certificate() *x509.Certificate }); ok {
+		return client.Certificate()
+	}
 	if d.sender == nil || d.sender.network.TLS == nil {
 		return nil
 	}

@@ -117,7 +117,7 @@ func TestNATS(t *testing.T) {
 		t.Errorf("id %q does not begin with %q", id, messageIDs())
 	}
 	s, _ := r.Stream()
-	if s.Name != "LOGS" || s.Server == "" || s.InFlight != 0 {
+	if s == nil || s.Name != "LOGS" || s.Server == "" || s.InFlight != 0 {
 		t.Errorf("status %+v", s)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"kad/forwarder/internal/jetstream"
 	"kad/forwarder/internal/letter"
 	"kad/forwarder/internal/queue"
+	"kad/forwarder/internal/stats"
 )
 
 // refreshInterval is how often the stream is looked at, for the status.
@@ -21,8 +22,8 @@ type publisher struct {
 	options *NATS
 	client  atomic.Pointer[jetstream.Client] // nil: never connected
 
-	published, settled, resent, cut atomic.Uint64
-	oldest                          atomic.Pointer[time.Time] // when the oldest in flight was published; nil: there is none
+	published, settled, resent, cut, known atomic.Uint64
+	oldest                                 atomic.Pointer[time.Time] // when the oldest in flight was published; nil: there is none
 
 	lost int // of messages whose batch is not acknowledged: in the dead letter file
 }
@@ -185,6 +186,7 @@ func (p *publisher) wait(ctx context.Context, list []flight) (failed []flight, r
 	for i := range list {
 		f := &list[i]
 		err := f.ack.Wait(ctx)
+		p.known.Add(uint64(f.ack.Known))
 		for len(f.ack.Refused) > 0 && err == nil {
 			if err = p.bury(f.ack.Refused[0]); err == nil {
 				f.ack.Refused = f.ack.Refused[1:]
@@ -213,29 +215,19 @@ func (p *publisher) bury(text []byte) error {
 	return nil
 }
 
-// A StreamStatus is what a destination does with its stream.
-type StreamStatus struct {
-	Name string
-	jetstream.Status
-	InFlight uint64        // published without acknowledgement
-	Lag      time.Duration // since the oldest of them was published
-	Resent   uint64
-	Cut      uint64 // messages that were too large: truncated or split
-}
-
-// Stream tells what a destination does with its stream. Only one that publishes has one.
-func (d *Destination) Stream() (s StreamStatus, ok bool) {
+// Stream tells what a destination does with its stream, nil if it has none, and how many messages it has published again.
+func (d *Destination) Stream() (s *stats.Stream, resent uint64) {
 	p := d.publisher
 	if p == nil {
-		return s, false
+		return nil, 0
 	}
-	s.Name, s.InFlight = p.options.Stream, p.published.Load()-p.settled.Load()
-	if at := p.oldest.Load(); at != nil {
-		s.Lag = time.Since(*at)
-	}
-	s.Resent, s.Cut = p.resent.Load(), p.cut.Load()
+	s = &stats.Stream{Name: p.options.Stream}
 	if c := p.client.Load(); c != nil {
-		s.Status = c.Status()
+		*s = c.Status()
 	}
-	return s, true
+	s.InFlight, s.Cut, s.Duplicates = p.published.Load()-p.settled.Load(), p.cut.Load(), p.known.Load()
+	if at := p.oldest.Load(); at != nil {
+		s.Lag = time.Since(*at).Seconds()
+	}
+	return s, p.resent.Load()
 }

@@ -147,11 +147,3 @@ func (c *Client) find(ctx context.Context, o *ConsumerOptions) (jetstream.Consum
 	c.consumed = c.stream.Load().Created
 	return consumer, nil
 }
-
-// Pending is how many messages there are to be consumed.
-func (c *Client) Pending() uint64 {
-	if info := c.consumer.Load(); info != nil {
-		return info.NumPending
-	}
-	return 0
-}

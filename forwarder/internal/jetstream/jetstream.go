@@ -4,6 +4,7 @@ package jetstream
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"kad/forwarder/internal/option"
+	"kad/forwarder/internal/stats"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -28,6 +30,8 @@ type Options struct {
 	ConnectTimeout  option.Duration   `toml:"connect_timeout"`
 	TLS             *option.ClientTLS `toml:"tls"`
 	CreateStream    *CreateStream     `toml:"create_stream"` // nil: a stream that does not exist is an error
+
+	certificate *x509.Certificate
 }
 
 // CreateStream describes a stream that is made if there is none of its name. One that exists is used as it is.
@@ -73,6 +77,15 @@ func (o *Options) Init() error {
 	if c := o.CreateStream; c != nil {
 		if err := c.init(); err != nil {
 			return option.In("create_stream", err)
+		}
+	}
+	if o.TLS != nil {
+		config, err := o.TLS.Load()
+		if err != nil {
+			return err
+		}
+		if len(config.Certificates) > 0 {
+			o.certificate = config.Certificates[0].Leaf
 		}
 	}
 	_, err := o.identity()
@@ -147,6 +160,9 @@ type Client struct {
 	consumer atomic.Pointer[jetstream.ConsumerInfo]
 	consumed time.Time              // when the stream was made whose consumer that is
 	refused  atomic.Pointer[string] // what the server said last that it does not let us do
+
+	leader        atomic.Pointer[string] // that was seen last; nil: none
+	leaderChanges atomic.Uint64
 }
 
 // Connect connects to one of the servers and looks at the stream. wait is between attempts, later on.
@@ -227,7 +243,13 @@ func (c *Client) Refresh(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("stream %q: %w", o.Stream, err)
 	}
-	c.stream.Store(s.CachedInfo())
+	info := s.CachedInfo()
+	c.stream.Store(info)
+	if info.Cluster != nil && info.Cluster.Leader != "" {
+		if before := c.leader.Swap(&info.Cluster.Leader); before != nil && *before != info.Cluster.Leader {
+			c.leaderChanges.Add(1)
+		}
+	}
 	return nil
 }
 
@@ -237,24 +259,9 @@ func (c *Client) Close() {
 	c.conn.Close()
 }
 
-// A Status is what is known of a stream since it was looked at last.
-type Status struct {
-	Server   string // we are connected to; empty: none
-	Cluster  string // empty: it is a single server
-	Leader   string // empty: there is none, or no cluster
-	Replicas []Replica
-	Messages uint64 // in the stream
-}
-
-// A Replica is another server that has the stream.
-type Replica struct {
-	Name      string
-	IsCurrent bool
-	Lag       uint64 // operations behind the leader
-}
-
-// Status is what is known.
-func (c *Client) Status() (s Status) {
+// Status is what is known of the stream since it was looked at last.
+func (c *Client) Status() stats.Stream {
+	s := stats.Stream{Name: c.options.Stream, LeaderChanges: c.leaderChanges.Load()}
 	if c.conn.IsConnected() {
 		s.Server = c.conn.ConnectedUrlRedacted()
 	}
@@ -263,8 +270,14 @@ func (c *Client) Status() (s Status) {
 	if info.Cluster != nil {
 		s.Cluster, s.Leader = info.Cluster.Name, info.Cluster.Leader
 		for _, r := range info.Cluster.Replicas {
-			s.Replicas = append(s.Replicas, Replica{Name: r.Name, IsCurrent: r.Current && !r.Offline, Lag: r.Lag})
+			s.Replicas = append(s.Replicas, stats.Replica{Name: r.Name, IsCurrent: r.Current && !r.Offline, Lag: r.Lag})
 		}
+	}
+	if info := c.consumer.Load(); info != nil {
+		s.Pending = info.NumPending
 	}
 	return s
 }
+
+// Certificate is ours, nil if there is none.
+func (o *Options) Certificate() *x509.Certificate { return o.certificate }

@@ -52,6 +52,7 @@ func Run(letters [][]byte) int {
 // An Ack comes when the stream has what was published, or with why not.
 type Ack struct {
 	Refused [][]byte // letters that the stream never takes
+	Known   int      // messages that the stream had already, after Wait
 	Cut     int      // letters that were too large, and truncated or split
 
 	futures []jetstream.PubAckFuture // of its messages
@@ -73,7 +74,10 @@ func (a *Ack) Wait(ctx context.Context) error {
 	}
 	for _, f := range a.futures {
 		select {
-		case <-f.Ok():
+		case ack := <-f.Ok():
+			if ack.Duplicate {
+				a.Known++
+			}
 		case err := <-f.Err():
 			return err
 		case <-ctx.Done():

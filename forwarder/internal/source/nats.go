@@ -10,6 +10,7 @@ import (
 	"kad/forwarder/internal/jetstream"
 	"kad/forwarder/internal/logmsg"
 	"kad/forwarder/internal/option"
+	"kad/forwarder/internal/stats"
 )
 
 // NATS consumes a stream of JetStream by a durable consumer. A message is acknowledged when it is safe, see logmsg.Receipt.
@@ -202,7 +203,8 @@ type past struct {
 	mu    sync.Mutex // guards what follows
 	marks [pastSize]mark
 
-	open atomic.Int64 // messages that are not settled
+	open  atomic.Int64  // messages that are not settled
+	known atomic.Uint64 // deliveries of messages that were taken before
 }
 
 // A mark is what is known of a message, by its number in the stream and when it came there: a stream that was deleted and made
@@ -232,6 +234,7 @@ func (p *past) isNew(d jetstream.Delivery) bool {
 	default:
 		d.Hold()
 	}
+	p.known.Add(1)
 	return false
 }
 
@@ -254,26 +257,18 @@ func (p *past) settle(read *consumed) {
 	}
 }
 
-// A StreamStatus is what a source does with its stream.
-type StreamStatus struct {
-	Name string
-	jetstream.Status
-	InFlight int64  // consumed and not acknowledged
-	Pending  uint64 // to be consumed
-	Error    string // why nothing is consumed; empty: it is
-}
-
 // Stream tells what the source does with its stream.
-func (c *consumer) Stream() StreamStatus {
-	s := StreamStatus{Name: c.options.Stream, InFlight: c.past.open.Load()}
+func (c *consumer) Stream() stats.Stream {
+	s := stats.Stream{Name: c.options.Stream}
+	if client := c.client.Load(); client != nil {
+		s = client.Status()
+	}
+	s.InFlight, s.Duplicates = uint64(c.past.open.Load()), c.past.known.Load()
 	if text := c.failure.Load(); text != nil {
 		s.Error = *text
-	}
-	if client := c.client.Load(); client != nil {
-		s.Status, s.Pending = client.Status(), client.Pending()
 	}
 	return s
 }
 
 // A Streamer is a runner that has a stream.
-type Streamer interface{ Stream() StreamStatus }
+type Streamer interface{ Stream() stats.Stream }

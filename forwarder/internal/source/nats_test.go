@@ -10,6 +10,7 @@ import (
 	"kad/forwarder/internal/jetstream/natstest"
 	"kad/forwarder/internal/logmsg"
 	"kad/forwarder/internal/option"
+	"kad/forwarder/internal/stats"
 )
 
 func natsSource(url string) *NATS {
@@ -193,7 +194,7 @@ func TestNATSWrong(t *testing.T) {
 	})
 }
 
-func streamOf(r *running) StreamStatus { return r.runner.(Streamer).Stream() }
+func streamOf(r *running) stats.Stream { return r.runner.(Streamer).Stream() }
 
 func untilError(t *testing.T, r *running, want string) {
 	t.Helper()

@@ -36,6 +36,9 @@ func (in *Input) Certificate() *x509.Certificate {
 	if n := listening(in.driver); n != nil && n.TLS != nil {
 		return n.TLS.current(in.Logger).Certificates[0].Leaf
 	}
+	if client, ok := in.driver.(interface{ Certificate() *x509.Certificate }); ok {
+		return client.Certificate()
+	}
 	return nil
 }
 

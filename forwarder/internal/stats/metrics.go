@@ -65,6 +65,20 @@ func newMetrics() (list []*metric) {
 			}
 		})
 	}
+	stream := func(name, help string, kind prometheus.ValueType, value func(s *Stream) any) {
+		add(name, help, kind, []string{"user"}, func(s *Snapshot, give func(value any, labels ...string)) {
+			for i := range s.Sources {
+				if from := &s.Sources[i]; from.Stream != nil {
+					give(value(from.Stream), "source "+from.Name+" "+strconv.Itoa(from.Index))
+				}
+			}
+			for i := range s.Destinations {
+				if to := &s.Destinations[i]; to.Stream != nil {
+					give(value(to.Stream), "destination "+to.Name)
+				}
+			}
+		})
+	}
 	source("forwarder_received_messages_total", "Messages that a source has received.", counter, func(s *Source) any { return s.Received })
 	source("forwarder_truncated_messages_total", "Messages longer than log_msg_size.", counter, func(s *Source) any { return s.Truncated })
 	source("forwarder_parse_errors_total", "Messages that could not be parsed and went on as an error message.", counter, func(s *Source) any { return s.ParseErrors })
@@ -120,6 +134,14 @@ func newMetrics() (list []*metric) {
 		give(d.Server.Probes-d.Server.FailedProbes, "success")
 		give(d.Server.FailedProbes, "failure")
 	})
+	stream("forwarder_stream_up", "1 while a source or destination of nats or kafka is connected to a server.", gauge, func(s *Stream) any { return truth(s.Server != "") })
+	stream("forwarder_stream_messages", "Messages that the stream has.", gauge, func(s *Stream) any { return s.Messages })
+	stream("forwarder_stream_in_flight_messages", "Messages that were published, or consumed, and are not acknowledged.", gauge, func(s *Stream) any { return s.InFlight })
+	stream("forwarder_stream_pending_messages", "Messages that are to be consumed.", gauge, func(s *Stream) any { return s.Pending })
+	stream("forwarder_stream_ack_lag_seconds", "Time since the oldest in flight was published; 0 if there is none.", gauge, func(s *Stream) any { return s.Lag })
+	stream("forwarder_stream_duplicates_total", "Messages that were published or delivered again, and known.", counter, func(s *Stream) any { return s.Duplicates })
+	stream("forwarder_stream_cut_messages_total", "Messages that were too large, and truncated or split.", counter, func(s *Stream) any { return s.Cut })
+	stream("forwarder_stream_leader_changes_total", "Changes of the stream's leader that were seen.", counter, func(s *Stream) any { return s.LeaderChanges })
 	add("forwarder_certificate_expiry_timestamp_seconds", "When a certificate of ours ends.", gauge, []string{"user"}, func(s *Snapshot, give func(value any, labels ...string)) {
 		for _, c := range s.Certificates {
 			give(c.NotAfter.Unix(), c.User)

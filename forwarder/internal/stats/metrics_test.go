@@ -23,7 +23,7 @@ func full() Snapshot {
 	batches.Observe(5, 2)
 	return Snapshot{
 		Time: at, Version: "1.0.0", Configuration: Configuration{Loaded: at, Reloads: 2, Failed: 1, Error: "no"},
-		Sources: []Source{{Name: "s", Index: 1, Received: 10, Connections: 2, KernelDrops: 3, BlockedBy: []string{"d"}}},
+		Sources: []Source{{Name: "s", Index: 1, Received: 10, Connections: 2, KernelDrops: 3, BlockedBy: []string{"d"}, Stream: &Stream{Pending: 6}}},
 		Paths:   []Path{{Name: "all.one", Matched: 4}},
 		Destinations: []Destination{
 			{
@@ -31,7 +31,7 @@ func full() Snapshot {
 				Queued: 1, Bytes: 100, Oldest: at.Add(-90 * time.Second), Blocked: 1.5, Batches: batches, Delays: NewHistogram(1),
 				Server: &Server{Servers: []string{"a", "b", "a"}, Current: "b", Switches: 1, Probes: 5, FailedProbes: 3},
 			},
-			{Name: "f", State: Failing},
+			{Name: "f", State: Failing, Stream: &Stream{Server: "nats://a", Lag: 1.5, Duplicates: 3, LeaderChanges: 2}},
 		},
 		Certificates: []Certificate{{User: "destination d", NotAfter: at}},
 		VIPs:         []VIP{{Address: "192.0.2.100", IsHeld: true}},
@@ -57,6 +57,12 @@ func TestMetrics(t *testing.T) {
 		`forwarder_server_in_use{destination="d",server="a"} 0`,
 		`forwarder_server_in_use{destination="d",server="b"} 1`,
 		`forwarder_probes_total{destination="d",result="success"} 2`,
+		`forwarder_stream_up{user="destination f"} 1`,
+		`forwarder_stream_up{user="source s 1"} 0`,
+		`forwarder_stream_pending_messages{user="source s 1"} 6`,
+		`forwarder_stream_ack_lag_seconds{user="destination f"} 1.5`,
+		`forwarder_stream_duplicates_total{user="destination f"} 3`,
+		`forwarder_stream_leader_changes_total{user="destination f"} 2`,
 		`forwarder_certificate_expiry_timestamp_seconds{user="destination d"} 1.8e+09`,
 		`forwarder_vip_held{address="192.0.2.100"} 1`,
 		`forwarder_last_reload_successful 0`,

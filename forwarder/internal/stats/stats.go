@@ -108,6 +108,9 @@ type Stream struct {
 	Lag      float64   `json:"ack_lag_seconds"`    // since the oldest in flight was published
 	Cut      uint64    `json:"cut_messages"`       // that were too large: truncated or split
 	Error    string    `json:"error,omitempty"`    // why a source consumes nothing
+
+	Duplicates    uint64 `json:"duplicate_messages"` // that came a second time and were known: published again, or delivered again
+	LeaderChanges uint64 `json:"leader_changes"`     // that were seen
 }
 
 // A Replica is a server that follows the leader.
