@@ -53,7 +53,7 @@ func (n *NATS) Init() error {
 func (n *NATS) Open(in *Input) (Runner, error) {
 	return &consumer{
 		Input: in, options: n, deliveries: make(chan jetstream.Delivery, n.Window),
-		room: make(chan struct{}, n.Window), safe: make(chan *consumed, n.Window), past: &past{},
+		room: make(chan struct{}, n.Window), safe: make(chan *consumed, n.Window), past: &past{keep: 10 * time.Duration(n.AckWait)},
 	}, nil
 }
 
@@ -167,11 +167,16 @@ func (c *consumer) take(r *reader, first jetstream.Delivery) {
 	r.receipt = &read.receipt
 	r.begin()
 	for d, n, size := first, 0, 0; ; d = <-c.deliveries {
-		if c.past.isNew(d) {
+		switch c.past.judge(d) {
+		case take:
 			for text := range d.Texts() {
 				r.handle(text)
 			}
 			read.deliveries = append(read.deliveries, d)
+		case wait:
+			d.Hold()
+		case forget:
+			d.Ack()
 		}
 		n, size = n+1, size+d.Size()
 		if n == natsRead || size >= natsReadBytes || len(c.deliveries) == 0 {
@@ -187,7 +192,7 @@ func (c *consumer) acknowledge(leaving context.Context) {
 	for {
 		select {
 		case read := <-c.safe:
-			c.past.settle(read)
+			c.settle(read)
 			<-c.room
 		case <-leaving.Done():
 			return
@@ -195,64 +200,15 @@ func (c *consumer) acknowledge(leaving context.Context) {
 	}
 }
 
-// pastSize is of how many messages the past knows: a leader that dies may have forgotten about our last acknowledgements.
-const pastSize = 1 << 16
-
-// A past knows what was delivered, so that nothing is taken twice.
-type past struct {
-	mu    sync.Mutex // guards what follows
-	marks [pastSize]mark
-
-	open  atomic.Int64  // messages that are not settled
-	known atomic.Uint64 // deliveries of messages that were taken before
-}
-
-// A mark is what is known of a message, by its number in the stream and when it came there: a stream that was deleted and made
-// anew has the same numbers for others.
-type mark struct {
-	sequence uint64
-	stored   int64 // nanoseconds since 1970
-	isSafe   bool
-}
-
-func (m *mark) isOf(d jetstream.Delivery) bool {
-	return m.sequence == d.Sequence && m.stored == d.Stored
-}
-
-// isNew tells whether the message is to be taken. If not, the server is told again what it has forgotten.
-func (p *past) isNew(d jetstream.Delivery) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	m := &p.marks[d.Sequence%pastSize]
-	switch {
-	case !m.isOf(d):
-		*m = mark{sequence: d.Sequence, stored: d.Stored}
-		p.open.Add(1)
-		return true
-	case m.isSafe:
-		d.Ack()
-	default:
-		d.Hold()
-	}
-	p.known.Add(1)
-	return false
-}
-
 // settle acknowledges a read, or, if it is lost, has it delivered again.
-func (p *past) settle(read *consumed) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.open.Add(-int64(len(read.deliveries)))
-	lost := read.receipt.IsLost()
+func (c *consumer) settle(read *consumed) {
+	isSafe := !read.receipt.IsLost()
 	for _, d := range read.deliveries {
-		m := &p.marks[d.Sequence%pastSize]
-		switch {
-		case !lost:
+		c.past.settle(d, isSafe)
+		if isSafe {
 			d.Ack()
-			m.isSafe = m.isOf(d)
-		default:
+		} else {
 			d.Nak()
-			*m = mark{}
 		}
 	}
 }
