@@ -197,7 +197,7 @@ warning: PATH:9:47: log.throttle.log.throttle.steps[0].destination.throttle: thi
 		t.Errorf("code %d, got\n%s", code, stderr)
 	}
 	bad := write(t, "bad.toml", "[source.s]\ndriver = \"stdni\"\n[log.a]\nsource = [\"s\", \"t\"]\n")
-	const want = `:2:1: source.s.driver: no driver "stdni", want one of file, internal, journal, nats, network, relp, stdin, syslog, unix_dgram, unix_stream (did you mean stdin?)
+	const want = `:2:1: source.s.driver: no driver "stdni", want one of file, internal, journal, kafka, nats, network, relp, stdin, syslog, unix_dgram, unix_stream (did you mean stdin?)
     driver = "stdni"
     ^
 PATH:4:16: log.a.source[1]: no source "t"

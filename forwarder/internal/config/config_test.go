@@ -45,6 +45,9 @@ func TestReference(t *testing.T) {
 	}
 	dir := t.TempDir()
 	writeKeyPair(t, dir)
+	if err := os.WriteFile(filepath.Join(dir, "kafka.password"), []byte("secret\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	text := strings.ReplaceAll(string(data), "/etc/forwarder/", dir+"/")
 	if _, err := Parse("reference.toml", []byte(text)); err != nil {
 		t.Error(err)
@@ -107,7 +110,7 @@ stops = []
 		`x.toml:4:1: options.time_reopen: duration "soon" is not a number of seconds, nor one with a unit like "1m30s"`,
 		`x.toml:5:1: options.unmatched_embedded: found "maybe", want one of ["processed" "unprocessed"]`,
 		`x.toml:6:2: sorce: no such key (did you mean source?)`,
-		`x.toml:8:1: source.s.driver: no driver "netwrk", want one of file, internal, journal, nats, network, relp, stdin, syslog, unix_dgram, unix_stream (did you mean network?)`,
+		`x.toml:8:1: source.s.driver: no driver "netwrk", want one of file, internal, journal, kafka, nats, network, relp, stdin, syslog, unix_dgram, unix_stream (did you mean network?)`,
 		`x.toml:11:1: source.t.port: found a string, want a whole number of at most 2147483647`,
 		`x.toml:13:22: source.t.flags[1]: flag "nonsense" is not known, want `,
 		`x.toml:16:1: source.u.transport: transport "quic" is not known, want tcp, udp or tls`,

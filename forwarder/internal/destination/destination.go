@@ -56,6 +56,7 @@ var Drivers = map[string]func(g *option.Globals) Driver{
 	"pipe":        func(g *option.Globals) Driver { return &Pipe{Common: common(g)} },
 	"program":     func(g *option.Globals) Driver { return &Program{Common: common(g)} },
 	"nats":        newNATS,
+	"kafka":       newKafka,
 	"stdout":      func(g *option.Globals) Driver { return &Stdout{Common: common(g)} },
 }
 
@@ -158,8 +159,8 @@ func New(name string, driver Driver) *Destination {
 	if c, ok := driver.(interface{ connections() *Network }); ok && c.connections() != nil {
 		d.sender = newSender(d, c.connections())
 	}
-	if n, ok := driver.(*NATS); ok {
-		d.publisher = &publisher{Destination: d, options: n}
+	if p, ok := driver.(publishingDriver); ok {
+		d.publisher = &publisher{Destination: d, driver: p, options: p.publishing()}
 	}
 	return d
 }
@@ -206,10 +207,7 @@ func (d *Destination) Certificate() *x509.Certificate {
 	if d.sender == nil || d.sender.network.TLS == nil {
 		return nil
 	}
-	if list := d.sender.network.TLS.config.Load().Certificates; len(list) > 0 {
-		return list[0].Leaf
-	}
-	return nil
+	return option.Leaf(d.sender.network.TLS.config.Load())
 }
 
 // Failure is why nothing is sent at the moment, empty if it is. A destination with servers has a Status instead.
@@ -451,6 +449,8 @@ func target(driver Driver) string {
 		return d.Path
 	case *NATS:
 		return strings.Join(d.Servers, ", ")
+	case *Kafka:
+		return strings.Join(d.Brokers, ", ")
 	case *Pipe:
 		return d.Path
 	case *Program:

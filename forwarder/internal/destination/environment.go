@@ -3,7 +3,6 @@ package destination
 import (
 	"path/filepath"
 	"strings"
-	"time"
 
 	"kad/forwarder/internal/option"
 )
@@ -23,7 +22,6 @@ func (f *File) CheckEnvironment(report option.Report) {
 // CheckEnvironment looks at the dates of the certificates.
 func (n *Network) CheckEnvironment(report option.Report) {
 	if n.TLS != nil {
-		option.CheckCertificates("tls.cert_file", n.TLS.CertFile, time.Now(), report)
-		option.CheckCertificates("tls.ca_file", n.TLS.CAFile, time.Now(), report)
+		n.TLS.CheckEnvironment(report)
 	}
 }

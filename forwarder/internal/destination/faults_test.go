@@ -55,6 +55,15 @@ func (a *authority) issue(t *testing.T, ip string, begin time.Time) tls.Certific
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: a.key}
 }
 
+func (a *authority) certificate(t *testing.T) *x509.Certificate {
+	t.Helper()
+	c, err := x509.ParseCertificate(a.der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
 func writePEM(t *testing.T, path, kind string, der []byte) string {
 	t.Helper()
 	if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {

@@ -3,15 +3,10 @@ package destination
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
 	"errors"
-	"fmt"
 	"log/slog"
-	"os"
-	"strconv"
 	"strings"
-	"sync"
-	"sync/atomic"
+	"time"
 
 	"kad/forwarder/internal/jetstream"
 	"kad/forwarder/internal/letter"
@@ -25,21 +20,16 @@ import (
 type NATS struct {
 	Common
 	jetstream.Options
-	Subject        *template.Template `toml:"subject"`
-	Window         int                `toml:"window"`         // publications without an acknowledgement
-	BatchMessages  int                `toml:"batch_messages"` // at most, of one read and one subject, as one publication
-	BatchBytes     option.Size        `toml:"batch_bytes"`    // with which a batch is full
-	WhenTooLarge   string             `toml:"when_too_large"` // truncate, split, dead_letter
-	DeadLetterFile string             `toml:"dead_letter_file"`
-
-	tooLarge letter.TooLarge
+	Publishing
+	Subject       *template.Template `toml:"subject"`
+	BatchMessages int                `toml:"batch_messages"` // at most, of one read and one subject, as one publication
+	BatchBytes    option.Size        `toml:"batch_bytes"`    // with which a batch is full
 }
 
-const natsWindow, maxBatchMessages, minBatchBytes, maxBatchBytes = 1024, 1 << 16, 1 << 10, 64 << 20
+const maxBatchMessages, minBatchBytes, maxBatchBytes = 1 << 16, 1 << 10, 64 << 20
 
 func newNATS(g *option.Globals) Driver {
-	return &NATS{Common: common(g), Options: jetstream.Defaults(), Window: natsWindow, WhenTooLarge: "truncate",
-		BatchMessages: 1, BatchBytes: 32 << 10}
+	return &NATS{Common: common(g), Options: jetstream.Defaults(), Publishing: publishing(), BatchMessages: 1, BatchBytes: 32 << 10}
 }
 
 // Init checks the options.
@@ -50,22 +40,14 @@ func (n *NATS) Init() error {
 	if err := checkSubject(n.Subject); err != nil {
 		return err
 	}
-	if n.Window < 1 || n.Window > maxWindow {
-		return option.Errorf("window", "%d is not from 1 to %d", n.Window, maxWindow)
+	if err := n.Publishing.init(); err != nil {
+		return err
 	}
 	if n.BatchMessages < 1 || n.BatchMessages > maxBatchMessages {
 		return option.Errorf("batch_messages", "%d is not from 1 to %d", n.BatchMessages, maxBatchMessages)
 	}
 	if n.BatchBytes < minBatchBytes || n.BatchBytes > maxBatchBytes {
 		return option.Errorf("batch_bytes", "%d is not from %d to %d", n.BatchBytes, minBatchBytes, maxBatchBytes)
-	}
-	action, ok := letter.TooLargeByName[n.WhenTooLarge]
-	n.tooLarge = action
-	switch {
-	case !ok:
-		return option.Errorf("when_too_large", "%q is not known, want truncate, split or dead_letter", n.WhenTooLarge)
-	case n.DeadLetterFile == "" && action == letter.Refuse:
-		return option.Errorf("dead_letter_file", `required for when_too_large = "dead_letter"`)
 	}
 	return n.Common.Init()
 }
@@ -90,19 +72,6 @@ func checkSubject(t *template.Template) error {
 	return nil
 }
 
-// The id of a message is this prefix, which no other process shares: this host, its boot, and a name of our own; and a number
-// that no other message of the process has, whatever destination it is for.
-var messageIDs = sync.OnceValue(func() string {
-	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
-	if err != nil || len(boot) < 8 {
-		boot = []byte("--------")
-	}
-	host, _ := os.Hostname()
-	return fmt.Sprintf("%s-%s-%s-", host, boot[:8], rand.Text()[:8])
-})
-
-var messageNumber atomic.Uint64
-
 // Format says how a message waits: its subject, headers, and its text, which is RFC 5424 or what the template has. Messages that
 // bear one id are published as one.
 func (n *NATS) Format() Format {
@@ -118,10 +87,7 @@ func (n *NATS) Format() Format {
 		if isFirst { // of the others they are not published
 			dst = appendHeaders(dst, m)
 		}
-		dst = letter.AppendEnd(dst)
-		text := len(dst)
-		dst = write(dst, m, ctx)
-		dst = append(dst[:text], bytes.TrimSuffix(dst[text:], []byte("\n"))...)
+		dst = appendLetterText(letter.AppendEnd(dst), m, ctx, write)
 		run.size += len(dst) - start
 		return dst
 	}}
@@ -143,18 +109,10 @@ func (r *idRun) next(subject []byte, isFirst bool) (isNew bool) {
 	if r.count++; !isFirst && r.count <= r.messages && r.size < r.bytes && bytes.Equal(r.subject, subject) {
 		return false
 	}
-	r.id = strconv.AppendUint(append(r.id[:0], messageIDs()...), messageNumber.Add(1), 10)
+	r.id = appendID(r.id[:0])
 	r.subject = append(r.subject[:0], subject...)
 	r.count, r.size = 1, 0
 	return true
-}
-
-// appendHeaders appends what a letter says of its message.
-func appendHeaders(dst []byte, m *logmsg.Message) []byte {
-	dst = letter.AppendHeader(dst, letter.FacilityHeader, m.Priority.Facility().String())
-	dst = letter.AppendHeader(dst, letter.SeverityHeader, m.Priority.Severity().String())
-	dst = letter.AppendHeader(dst, letter.HostHeader, m.Hostname)
-	return letter.AppendHeader(dst, letter.ProgramHeader, m.AppName)
 }
 
 // Connect is not used: a publisher connects.
@@ -162,12 +120,8 @@ func (n *NATS) Connect(context.Context, *slog.Logger) (Conn, error) {
 	return nil, errors.ErrUnsupported
 }
 
-// bury keeps a message that the stream never takes.
-func (n *NATS) bury(message []byte) error {
-	f, err := os.OpenFile(n.DeadLetterFile, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(append(message[:len(message):len(message)], "\n\n"...))
-	return errors.Join(err, f.Sync(), f.Close())
+func (n *NATS) logName() string { return n.Stream }
+
+func (n *NATS) dial(ctx context.Context, name string, wait time.Duration, logger *slog.Logger) (logClient, error) {
+	return n.Options.Connect(ctx, name, wait, logger)
 }

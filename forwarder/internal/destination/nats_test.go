@@ -34,7 +34,7 @@ type natsRun struct {
 	done chan error
 }
 
-func startNATS(t *testing.T, n *NATS) *natsRun {
+func startNATS(t *testing.T, n Driver) *natsRun {
 	t.Helper()
 	if err := n.Init(); err != nil {
 		t.Fatal(err)

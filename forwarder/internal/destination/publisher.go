@@ -2,25 +2,92 @@ package destination
 
 import (
 	"context"
+	"errors"
+	"log/slog"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"kad/forwarder/internal/jetstream"
 	"kad/forwarder/internal/letter"
+	"kad/forwarder/internal/option"
 	"kad/forwarder/internal/queue"
 	"kad/forwarder/internal/stats"
 )
 
-// refreshInterval is how often the stream is looked at, for the status.
-const refreshInterval = 2 * time.Second
+// refreshInterval is how often the log is looked at, for the status. What is wrong with it then is said when there has been no
+// acknowledgement for lagLimit: till then what publications find counts.
+const refreshInterval, lagLimit = 2 * time.Second, 5 * time.Second
 
-// A publisher empties the queue of a destination into a stream. One goroutine publishes, as far as the window has room,
+// Publishing are the options of destinations that publish to a log which other servers keep.
+type Publishing struct {
+	Window         int    `toml:"window"`         // publications without an acknowledgement
+	WhenTooLarge   string `toml:"when_too_large"` // truncate, split, dead_letter
+	DeadLetterFile string `toml:"dead_letter_file"`
+
+	tooLarge letter.TooLarge
+}
+
+func publishing() Publishing { return Publishing{Window: 1024, WhenTooLarge: "truncate"} }
+
+// publishing are the options, and how a publisher finds its drivers.
+func (o *Publishing) publishing() *Publishing { return o }
+
+func (o *Publishing) init() error {
+	if o.Window < 1 || o.Window > maxWindow {
+		return option.Errorf("window", "%d is not from 1 to %d", o.Window, maxWindow)
+	}
+	action, ok := letter.TooLargeByName[o.WhenTooLarge]
+	o.tooLarge = action
+	switch {
+	case !ok:
+		return option.Errorf("when_too_large", "%q is not known, want truncate, split or dead_letter", o.WhenTooLarge)
+	case o.DeadLetterFile == "" && action == letter.Refuse:
+		return option.Errorf("dead_letter_file", `required for when_too_large = "dead_letter"`)
+	}
+	return nil
+}
+
+// bury keeps a letter that the log never takes.
+func (o *Publishing) bury(text []byte) error {
+	f, err := os.OpenFile(o.DeadLetterFile, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(append(text[:len(text):len(text)], "\n\n"...))
+	return errors.Join(err, f.Sync(), f.Close())
+}
+
+// A publishingDriver is the driver of a destination that publishes.
+type publishingDriver interface {
+	Driver
+	publishing() *Publishing
+	logName() string
+	// dial connects to the log. wait is what the client leaves between attempts, later on.
+	dial(ctx context.Context, name string, wait time.Duration, logger *slog.Logger) (logClient, error)
+}
+
+// A logClient is connected, and connects anew by itself.
+type logClient interface {
+	// Run is how many of the first letters are published together, at least one.
+	Run(letters [][]byte) int
+	// Publish publishes the letters of a Run.
+	Publish(letters [][]byte, tooLarge letter.TooLarge) letter.Ack
+	// Refresh looks at the log, for Status.
+	Refresh(ctx context.Context) error
+	Status() stats.Stream
+	// Explain says more of an error of an Ack, where more is known.
+	Explain(ctx context.Context, err error) error
+	Close()
+}
+
+// A publisher empties the queue of a destination into a log. One goroutine publishes, as far as the window has room,
 // another one waits for the acknowledgements, in order, and publishes again what got none.
 type publisher struct {
 	*Destination
-	options *NATS
-	client  atomic.Pointer[jetstream.Client] // nil: never connected
+	driver  publishingDriver
+	options *Publishing
+	client  atomic.Pointer[logClient] // nil: never connected
 
 	published, settled, resent, cut, known atomic.Uint64
 	oldest                                 atomic.Pointer[time.Time] // when the oldest in flight was published; nil: there is none
@@ -31,7 +98,7 @@ type publisher struct {
 // A flight is letters that are published together, between that and the acknowledgement.
 type flight struct {
 	letters [][]byte
-	ack     jetstream.Ack
+	ack     letter.Ack
 	at      time.Time
 	batch   *queue.Batch // whose last letters they are, else nil
 }
@@ -62,8 +129,9 @@ func (p *publisher) run(ctx context.Context) {
 
 // connect tries until it succeeds, then looks at the stream from time to time, until ctx ends.
 func (p *publisher) connect(ctx context.Context, connected chan<- struct{}) {
-	client, err := p.options.Options.Connect(ctx, p.Name, time.Duration(p.options.TimeReopen), p.logger)
-	for ; err != nil; client, err = p.options.Options.Connect(ctx, p.Name, time.Duration(p.options.TimeReopen), p.logger) {
+	wait := time.Duration(p.driver.Settings().TimeReopen)
+	client, err := p.driver.dial(ctx, p.Name, wait, p.logger)
+	for ; err != nil; client, err = p.driver.dial(ctx, p.Name, wait, p.logger) {
 		if ctx.Err() != nil {
 			return
 		}
@@ -71,13 +139,15 @@ func (p *publisher) connect(ctx context.Context, connected chan<- struct{}) {
 		p.pause(ctx)
 	}
 	defer client.Close()
-	p.client.Store(client)
+	p.client.Store(&client)
 	p.works()
 	close(connected)
 	for ctx.Err() == nil {
 		select {
 		case <-time.After(refreshInterval):
-			_ = client.Refresh(ctx) // what publications find counts
+			if err := client.Refresh(ctx); err != nil && p.lag() > lagLimit && ctx.Err() == nil {
+				p.fails(err)
+			}
 		case <-ctx.Done():
 		}
 	}
@@ -86,7 +156,7 @@ func (p *publisher) connect(ctx context.Context, connected chan<- struct{}) {
 func (p *publisher) pause(ctx context.Context) {
 	select {
 	case <-ctx.Done():
-	case <-time.After(time.Duration(p.options.TimeReopen)):
+	case <-time.After(time.Duration(p.driver.Settings().TimeReopen)):
 	}
 }
 
@@ -109,7 +179,7 @@ func (p *publisher) publishBatches(ctx context.Context, batches []*queue.Batch, 
 	for _, b := range batches {
 		letters := (&item{Batch: b}).appendMessages(make([][]byte, 0, len(b.Ends)))
 		for len(letters) > 0 {
-			n := jetstream.Run(letters)
+			n := (*p.client.Load()).Run(letters)
 			f := flight{letters: letters[:n]}
 			if letters = letters[n:]; len(letters) == 0 {
 				f.batch = b
@@ -128,9 +198,9 @@ func (p *publisher) publishBatches(ctx context.Context, batches []*queue.Batch, 
 
 func (p *publisher) publish(f *flight) {
 	f.at = time.Now()
-	f.ack = p.client.Load().Publish(f.letters, p.options.tooLarge)
+	f.ack = (*p.client.Load()).Publish(f.letters, p.options.tooLarge)
 	if n := f.ack.Cut; n > 0 && p.cut.Add(uint64(n)) == uint64(n) {
-		p.logger.Warn("a message is larger than the stream takes", "when_too_large", p.options.WhenTooLarge)
+		p.logger.Warn("a message is larger than the servers take", "when_too_large", p.options.WhenTooLarge)
 	}
 }
 
@@ -169,7 +239,7 @@ func (p *publisher) confirm(ctx context.Context, list []flight) bool {
 			p.works()
 			return true
 		}
-		p.fails(p.client.Load().Explain(ctx, err))
+		p.fails((*p.client.Load()).Explain(ctx, err))
 		if again && len(failed) == len(list) {
 			p.pause(ctx)
 		}
@@ -221,13 +291,20 @@ func (d *Destination) Stream() (s *stats.Stream, resent uint64) {
 	if p == nil {
 		return nil, 0
 	}
-	s = &stats.Stream{Name: p.options.Stream}
+	s = &stats.Stream{}
 	if c := p.client.Load(); c != nil {
-		*s = c.Status()
+		*s = (*c).Status()
 	}
+	s.Name = p.driver.logName()
 	s.InFlight, s.Cut, s.Duplicates = p.published.Load()-p.settled.Load(), p.cut.Load(), p.known.Load()
-	if at := p.oldest.Load(); at != nil {
-		s.Lag = time.Since(*at).Seconds()
-	}
+	s.Lag = p.lag().Seconds()
 	return s, p.resent.Load()
+}
+
+// lag is for how long the oldest in flight has had no acknowledgement.
+func (p *publisher) lag() time.Duration {
+	if at := p.oldest.Load(); at != nil {
+		return time.Since(*at)
+	}
+	return 0
 }

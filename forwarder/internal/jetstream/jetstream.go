@@ -84,9 +84,7 @@ func (o *Options) Init() error {
 		if err != nil {
 			return err
 		}
-		if len(config.Certificates) > 0 {
-			o.certificate = config.Certificates[0].Leaf
-		}
+		o.certificate = option.Leaf(config)
 	}
 	_, err := o.identity()
 	return err
@@ -261,7 +259,7 @@ func (c *Client) Close() {
 
 // Status is what is known of the stream since it was looked at last.
 func (c *Client) Status() stats.Stream {
-	s := stats.Stream{Name: c.options.Stream, LeaderChanges: c.leaderChanges.Load()}
+	s := stats.Stream{LeaderChanges: c.leaderChanges.Load()}
 	if c.conn.IsConnected() {
 		s.Server = c.conn.ConnectedUrlRedacted()
 	}
@@ -277,6 +275,13 @@ func (c *Client) Status() stats.Stream {
 		s.Pending = info.NumPending
 	}
 	return s
+}
+
+// CheckEnvironment looks at the dates of the certificates.
+func (o *Options) CheckEnvironment(report option.Report) {
+	if o.TLS != nil {
+		o.TLS.CheckEnvironment(report)
+	}
 }
 
 // Certificate is ours, nil if there is none.

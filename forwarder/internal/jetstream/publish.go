@@ -38,7 +38,7 @@ func AppendToken(dst []byte, start int) []byte {
 
 // Run is how many of the first letters are to be one message: those with the subject and the id of the first one, which are
 // its first two lines.
-func Run(letters [][]byte) int {
+func (c *Client) Run(letters [][]byte) int {
 	first := letters[0]
 	subject := bytes.IndexByte(first, '\n') + 1
 	end := subject + bytes.IndexByte(first[subject:], '\n') + 1
@@ -49,42 +49,19 @@ func Run(letters [][]byte) int {
 	return n
 }
 
-// An Ack comes when the stream has what was published, or with why not.
-type Ack struct {
-	Refused [][]byte // letters that the stream never takes
-	Known   int      // messages that the stream had already, after Wait
-	Cut     int      // letters that were too large, and truncated or split
+// A future is that of the driver.
+type future struct{ jetstream.PubAckFuture }
 
-	futures []jetstream.PubAckFuture // of its messages
-	err     error                    // of one that could not be published
-}
-
-// add adds the acknowledgement of more messages.
-func (a *Ack) add(more Ack) {
-	a.Refused = append(a.Refused, more.Refused...)
-	a.Cut += more.Cut
-	a.futures = append(a.futures, more.futures...)
-	a.err = errors.Join(a.err, more.err)
-}
-
-// Wait waits until the stream has all that it takes. An error is that of a message, or of ctx.
-func (a *Ack) Wait(ctx context.Context) error {
-	if a.err != nil {
-		return a.err
+// Wait waits for the acknowledgement.
+func (f future) Wait(ctx context.Context) (known bool, err error) {
+	select {
+	case ack := <-f.Ok():
+		return ack.Duplicate, nil
+	case err := <-f.Err():
+		return false, err
+	case <-ctx.Done():
+		return false, ctx.Err()
 	}
-	for _, f := range a.futures {
-		select {
-		case ack := <-f.Ok():
-			if ack.Duplicate {
-				a.Known++
-			}
-		case err := <-f.Err():
-			return err
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-	return nil
 }
 
 // overhead is what a server counts beside our headers: its own first line, and what stands before our lines and after them.
@@ -94,10 +71,10 @@ const overhead = 72
 const addedHeader = len(letter.TruncatedHeader) + 32
 
 // Publish publishes the letters of a Run as one message, or as several if the stream does not take it.
-func (c *Client) Publish(letters [][]byte, tooLarge letter.TooLarge) (a Ack) {
+func (c *Client) Publish(letters [][]byte, tooLarge letter.TooLarge) (a letter.Ack) {
 	for part := 1; len(letters) > 0; part++ {
 		n := c.fitting(letters)
-		a.add(c.publishPart(letters[:n], part, tooLarge))
+		a.Add(c.publishPart(letters[:n], part, tooLarge))
 		letters = letters[n:]
 	}
 	return a
@@ -119,10 +96,10 @@ func (c *Client) fitting(letters [][]byte) int {
 
 // publishPart publishes letters as a message. It has the id of the first one and, from the second part on, the part's number:
 // what is published again has the same.
-func (c *Client) publishPart(letters [][]byte, part int, tooLarge letter.TooLarge) (a Ack) {
+func (c *Client) publishPart(letters [][]byte, part int, tooLarge letter.TooLarge) (a letter.Ack) {
 	l, err := letter.Parse(letters[0])
 	if err != nil {
-		return Ack{err: err}
+		return letter.Ack{Err: err}
 	}
 	suffix := ""
 	if part > 1 {
@@ -136,13 +113,13 @@ func (c *Client) publishPart(letters [][]byte, part int, tooLarge letter.TooLarg
 	}
 	list := tooLarge.Fit(l, c.maxSize()-l.Head-c.added()-addedHeader)
 	if list == nil {
-		return Ack{Refused: letters}
+		return letter.Ack{Refused: letters}
 	}
 	for i, l := range list {
 		if tooLarge == letter.Split {
-			a.add(c.publish(l, suffix+"-"+strconv.Itoa(i+1)))
+			a.Add(c.publish(l, suffix+"-"+strconv.Itoa(i+1)))
 		} else {
-			a.add(c.publish(l, suffix))
+			a.Add(c.publish(l, suffix))
 		}
 	}
 	a.Cut = 1
@@ -167,7 +144,7 @@ func batch(first letter.Letter, letters [][]byte) letter.Letter {
 	}
 }
 
-func (c *Client) publish(l letter.Letter, suffix string) Ack {
+func (c *Client) publish(l letter.Letter, suffix string) letter.Ack {
 	m := &nats.Msg{Subject: l.Address, Header: make(nats.Header, len(l.Headers)+1), Data: l.Text}
 	values := make([]string, len(l.Headers)+1)
 	for i, h := range l.Headers {
@@ -178,11 +155,11 @@ func (c *Client) publish(l letter.Letter, suffix string) Ack {
 	}
 	values[len(l.Headers)] = c.options.Stream
 	m.Header[streamHeader] = values[len(l.Headers):]
-	future, err := c.js.PublishMsgAsync(m)
+	acknowledged, err := c.js.PublishMsgAsync(m)
 	if err != nil {
-		return Ack{err: err}
+		return letter.Ack{Err: err}
 	}
-	return Ack{futures: []jetstream.PubAckFuture{future}}
+	return letter.Ack{Futures: []letter.Future{future{acknowledged}}}
 }
 
 // added is at most how many bytes a letter grows by.

@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"os"
 	"path/filepath"
+	"time"
 )
 
 // ClientTLS says whom to trust and who we are, where we connect to servers.
@@ -83,4 +84,18 @@ func LoadCAs(file, dir string) (*x509.CertPool, error) {
 		return nil, nil
 	}
 	return pool, nil
+}
+
+// CheckEnvironment looks at the dates of the certificates.
+func (t *ClientTLS) CheckEnvironment(report Report) {
+	CheckCertificates("tls.cert_file", t.CertFile, time.Now(), report)
+	CheckCertificates("tls.ca_file", t.CAFile, time.Now(), report)
+}
+
+// Leaf is our certificate, nil if there is none.
+func Leaf(c *tls.Config) *x509.Certificate {
+	if len(c.Certificates) == 0 {
+		return nil
+	}
+	return c.Certificates[0].Leaf
 }

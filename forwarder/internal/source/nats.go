@@ -215,11 +215,11 @@ func (c *consumer) settle(read *consumed) {
 
 // Stream tells what the source does with its stream.
 func (c *consumer) Stream() stats.Stream {
-	s := stats.Stream{Name: c.options.Stream}
+	s := stats.Stream{}
 	if client := c.client.Load(); client != nil {
 		s = client.Status()
 	}
-	s.InFlight, s.Duplicates = uint64(c.past.open.Load()), c.past.known.Load()
+	s.Name, s.InFlight, s.Duplicates = c.options.Stream, uint64(c.past.open.Load()), c.past.known.Load()
 	if text := c.failure.Load(); text != nil {
 		s.Error = *text
 	}

@@ -44,6 +44,7 @@ var Drivers = map[string]func(g *option.Globals) Driver{
 	"syslog":      newSyslog,
 	"relp":        newRELP,
 	"nats":        newNATS,
+	"kafka":       newKafka,
 	"unix_stream": func(g *option.Globals) Driver { return newUnix(g, true) },
 	"unix_dgram":  func(g *option.Globals) Driver { return newUnix(g, false) },
 	"file":        newFile,
