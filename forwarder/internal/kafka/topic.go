@@ -12,7 +12,7 @@ func isTopicByte(c byte) bool {
 // CheckTopic tells what is wrong with the name of a topic.
 func CheckTopic(topic string) error {
 	if topic == "" || topic == "." || topic == ".." || len(topic) > maxTopic {
-		return fmt.Errorf("%q is no name of a topic: it has 1 to %d characters, and is not . or ..", topic, maxTopic)
+		return fmt.Errorf("%q is no name of a topic: it is not . or .., and has 1 to %d characters", topic, maxTopic)
 	}
 	for _, c := range []byte(topic) {
 		if !isTopicByte(c) {
