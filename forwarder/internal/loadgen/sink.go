@@ -100,10 +100,11 @@ func (s *Sink) add(input io.Closer, serve func()) {
 	s.serves = append(s.serves, serve)
 }
 
-// Run receives until ctx ends, or all files are read if there is nothing else.
+// Run receives until ctx ends, or all files are read if there is nothing else. When it returns its addresses are free.
 func (s *Sink) Run(ctx context.Context) {
 	stop := context.AfterFunc(ctx, s.Close)
 	defer stop()
+	defer s.Close() // or waits for it: who accepts may hear of the end before the listener has gone
 	for _, serve := range s.serves {
 		s.readers.Go(serve)
 	}
