@@ -192,7 +192,7 @@ type traffic struct {
 
 func (l *natsLab) send(rate int, duration time.Duration) *traffic {
 	p := lab.Program{Name: "send", Argv: []string{"forwarder", "send", "127.0.0.1:5140", "--sink", "tcp://127.0.0.1:5150",
-		"--rate", strconv.Itoa(rate), "--duration", duration.String(), "--wait", "20s", "--format", "rfc5424", "-o", "json"}}
+		"--rate", strconv.Itoa(rate), "--duration", duration.String(), "--wait", "60s", "--format", "rfc5424", "-o", "json"}}
 	l.relay.Start(p)
 	return &traffic{l, p}
 }
@@ -247,7 +247,7 @@ func TestNATSCluster(t *testing.T) {
 		l.awaitHealthy()
 		l.servers[name].Restart(natsServer)
 	}
-	tally := traffic.judge(90 * time.Second)
+	tally := traffic.judge(3 * time.Minute)
 	t.Logf("%+v", tally)
 }
 
