@@ -2,8 +2,8 @@ package chaos
 
 import "fmt"
 
-// The hosts and what runs on them: the client sends to a front relay, which sends on by RELP to one of two others with failover
-// and failback, each of which sends on by TCP to one of two stores, which write files where the client can read them.
+// The hosts and what runs on them: the clients send by RELP to a front relay, which sends on by RELP to one of two others with
+// failover and failback, each of which sends on by TCP to one of two stores, which write files where the client can read them.
 const (
 	network   = "192.168.245.%d/24"
 	frontAddr = "192.168.245.10"
@@ -46,7 +46,7 @@ so_rcvbuf = %d
 }
 
 func frontText(change int) string {
-	return relayText("front", tcp, sendRELP, relayA, relayB, 601, change)
+	return relayText("front", relp, sendRELP, relayA, relayB, 601, change)
 }
 
 // relayText is a relay that sends to a port of the first of two servers. Its times are short.

@@ -28,44 +28,27 @@ var harms = map[string][]string{
 	"change":        {"change"},
 }
 
-// dangers are the harms that can befall a node. The front relay has its messages over TCP alone, from clients that do not send
-// again what its kernel has acknowledged: so it is not killed.
+// dangers are the harms that can befall a node.
 var dangers = map[string][]string{
-	"front": {"restart", "hang", "cut", "reload", "change"},
+	"front": {"kill", "hang and kill", "cut and kill", "restart", "hang", "cut", "reload", "change"},
 	"a":     {"kill", "hang and kill", "cut and kill", "restart", "hang", "cut", "reload", "change"},
 	"b":     {"kill", "hang and kill", "cut and kill", "restart", "hang", "cut", "reload", "change"},
 	"s1":    {"kill", "hang and kill", "restart", "hang", "reload", "change"},
 	"s2":    {"kill", "hang and kill", "restart", "hang", "reload", "change"},
 }
 
-// tiers are those who send by TCP, and those whom they send to. What a kernel has acknowledged and its process has not read is then
-// elsewhere only in the memory of who sent it: so nodes of both do not die together, nor within respite. The front relay, in tier 0,
-// sends by RELP: it may stop at any time.
-var tiers = map[string]int{"a": 1, "b": 1, "s1": 2, "s2": 2}
-
-// respite is how long it takes until what is sent again has arrived: stall_timeout, and a little.
-const respite = 4 * time.Second
-
-// isDeadly tells whether a process ends in a harm.
-func isDeadly(harm string) bool {
-	return slices.Contains(harms[harm], "kill") || slices.Contains(harms[harm], "stop")
-}
-
 // longest is twice the longest time between two steps of a harm, most of which are much shorter.
 const longest = 10 * time.Second
 
-// plan makes the steps of a run from a seed: each 700 ms a harm, to a node that is well, unless it is deadly and too near to another one.
+// plan makes the steps of a run from a seed: each 700 ms a harm, to a node that is well.
 func plan(seed uint64, duration time.Duration) (steps []step) {
 	random := rand.New(rand.NewPCG(seed, 0))
 	nodes := []string{"front", "a", "b", "s1", "s2"}
 	well := map[string]time.Duration{} // from when a node is
-	deadly := map[int]time.Duration{}  // until when one of a tier dies or has
 	for at := time.Second; at < duration-longest/2; at += 200*time.Millisecond + upTo(random, time.Second) {
 		node := nodes[random.IntN(len(nodes))]
-		tier := tiers[node]
 		harm := dangers[node][random.IntN(len(dangers[node]))]
-		isNear := isDeadly(harm) && at < deadly[3-tier]+respite
-		if at < well[node] || isNear {
+		if at < well[node] {
 			continue
 		}
 		end := at
@@ -76,9 +59,6 @@ func plan(seed uint64, duration time.Duration) (steps []step) {
 			steps = append(steps, step{end, node, what})
 		}
 		well[node] = end + 100*time.Millisecond
-		if isDeadly(harm) {
-			deadly[tier] = max(deadly[tier], end)
-		}
 	}
 	slices.SortStableFunc(steps, func(a, b step) int { return cmp.Compare(a.at, b.at) })
 	return steps
@@ -96,11 +76,28 @@ func describe(steps []step) string {
 	return b.String()
 }
 
-// disturbed counts the steps after which messages may come twice.
-func disturbed(steps []step) (n int) {
+// What may come twice after a disturbance, in messages: those that a connection by RELP has no answer to, those that a TCP receiver
+// may not have read (twice its window, which is half of its buffer, and a packet), and those that a disk buffer has sent and not noted.
+const (
+	unanswered = 1000
+	unread     = (2*receiveBuffer + 64<<10) / size
+	unnoted    = 1 << 20 / size
+)
+
+// again bounds what a disturbance of a node has come twice, by the connections to it and from it.
+var again = map[string]int{
+	"front": clients*unanswered + unanswered + unnoted,
+	"a":     unanswered + unread + unnoted,
+	"b":     unanswered + unread + unnoted,
+	"s1":    2 * (unread + unnoted),
+	"s2":    2 * (unread + unnoted),
+}
+
+// maxAgain bounds what all steps together have come twice.
+func maxAgain(steps []step) (n int) {
 	for _, s := range steps {
 		if slices.Contains([]string{"kill", "stop", "hang", "cut", "change"}, s.what) {
-			n++
+			n += again[s.node]
 		}
 	}
 	return n
