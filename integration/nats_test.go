@@ -285,7 +285,8 @@ func heal(t testing.TB, h *lab.Host) {
 	}
 }
 
-// TestNATSExample runs the example: what three sites publish is all in the archive, and the errors of it are in the alerts.
+// TestNATSExample runs the example: what the pairs of three sites publish is all in the archive, and the errors of it are in the
+// alerts.
 func TestNATSExample(t *testing.T) {
 	l := lab.New(t, lab.Options{Bin: bin})
 	startCluster(l)
@@ -301,11 +302,13 @@ func TestNATSExample(t *testing.T) {
 	example(archive, "nats-archive") // before there is a stream
 	example(alerts, "nats-alerts")
 	for i, name := range []string{"site1", "site2", "site3"} {
-		site := l.AddHost(name, fmt.Sprintf("192.168.245.%d/24", 21+i))
-		example(site, "nats-site")
-		site.AwaitListener("tcp", "127.0.0.1:514")
-		if err := site.Do(func() error { return sendSyslog(name, 200) }); err != nil {
-			t.Fatal(err)
+		for j, relay := range []string{"a", "b"} {
+			host := l.AddHost(name+relay, fmt.Sprintf("192.168.245.%d/24", 21+2*i+j))
+			example(host, "nats-site")
+			host.AwaitListener("tcp", "127.0.0.1:514")
+			if err := host.Do(func() error { return sendSyslog(name, 100) }); err != nil {
+				t.Fatal(err)
+			}
 		}
 	}
 	lines := func(h *lab.Host, file string, want int) {
