@@ -329,7 +329,7 @@ func watch(t *testing.T, ns string, changed func([]Address)) {
 // await takes lists from c until ok likes one, which it returns.
 func await(t *testing.T, c <-chan []Address, what string, ok func([]Address) bool) []Address {
 	t.Helper()
-	limit := time.After(10 * time.Second)
+	limit := time.After(time.Minute)
 	for {
 		select {
 		case addrs := <-c:
@@ -477,7 +477,7 @@ func TestNothingIsLeftBehind(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for limit := time.Now().Add(5 * time.Second); runtime.NumGoroutine() > goroutines; runtime.Gosched() {
+	for limit := time.Now().Add(time.Minute); runtime.NumGoroutine() > goroutines; runtime.Gosched() {
 		if time.Now().After(limit) {
 			t.Fatalf("%d goroutines before, %d after", goroutines, runtime.NumGoroutine())
 		}

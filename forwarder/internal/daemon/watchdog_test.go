@@ -7,7 +7,8 @@ import (
 	"net"
 	"slices"
 	"testing"
-	"time"
+
+	"golang.org/x/sys/unix"
 
 	"kad/forwarder/internal/config"
 	"kad/forwarder/internal/destination"
@@ -50,16 +51,21 @@ func listenAsSystemd(t *testing.T) systemdSocket {
 }
 
 // heard is what has been told so far.
-func (s systemdSocket) heard() (list []string) {
-	buf := make([]byte, 4096)
-	for {
-		_ = s.SetReadDeadline(time.Now().Add(time.Millisecond))
-		n, err := s.Read(buf)
-		if err != nil {
-			return list
-		}
-		list = append(list, string(buf[:n]))
+func (s systemdSocket) heard(t *testing.T) (list []string) {
+	t.Helper()
+	raw, err := s.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
 	}
+	if err := raw.Control(func(fd uintptr) {
+		buf := make([]byte, 4096)
+		for n, err := unix.Read(int(fd), buf); err == nil; n, err = unix.Read(int(fd), buf) {
+			list = append(list, string(buf[:n]))
+		}
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return list
 }
 
 // Systemd's watchdog is not fed while a reader hangs in a log path, but while it waits for a destination.
@@ -87,7 +93,7 @@ func TestWatchdog(t *testing.T) {
 		for range 2 {
 			d.look()
 		}
-		heard := systemd.heard()
+		heard := systemd.heard(t)
 		n := 0
 		for _, h := range heard {
 			if h == "WATCHDOG=1" {

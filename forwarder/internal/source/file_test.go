@@ -153,15 +153,16 @@ func TestFileReadNew(t *testing.T) {
 	l := newLogFile(t)
 	l.append("old\n")
 	s := l.follow("$MSG", func(f *File) { f.ReadOld = false })
-	for range 500 { // it does not tell when it has begun
-		if _, err := os.Stat(l.state + "/file"); err == nil {
-			break
-		}
-		time.Sleep(time.Millisecond)
+	for len(s.wait(0)) == 0 { // it does not tell when it has begun: what comes before that is old
+		l.append("new\n")
+		time.Sleep(20 * time.Millisecond)
 	}
-	time.Sleep(20 * time.Millisecond)
-	l.append("new\n")
-	expect(t, s, "new")
+	s.stop()
+	for _, line := range s.wait(0) {
+		if line != "new" {
+			t.Errorf("got %q", line)
+		}
+	}
 }
 
 // Damage to the state costs a line in the log, and read_old_records says where to begin.

@@ -50,7 +50,7 @@ func (c *capture) Flush(receipt *logmsg.Receipt) {
 
 // wait returns the lines when there are n, or what there is after a while.
 func (c *capture) wait(n int) []string {
-	for range 500 {
+	for range 3000 {
 		c.mu.Lock()
 		lines := slices.Clone(c.lines)
 		c.mu.Unlock()
