@@ -56,7 +56,7 @@ func TestRelayAndServerDie(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer again.Close()
-	if err := again.SetReadDeadline(time.Now().Add(20 * time.Second)); err != nil {
+	if err := again.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
 		t.Fatal(err)
 	}
 	lines := bufio.NewScanner(again)

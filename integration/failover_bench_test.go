@@ -96,7 +96,7 @@ func failovers(b *testing.B, conf string, runs int) (took []time.Duration) {
 		if strings.Contains(conf, trackFile) {
 			h.WriteFile(trackFile, []byte("1\n"), 0o644)
 			h.Start(trackWatch)
-			p.Eventually(10*time.Second, func() error { return passes(h) })
+			p.Eventually(time.Minute, func() error { return passes(h) })
 		}
 		h.Start(lab.Keepalived)
 	}
@@ -129,7 +129,7 @@ func passes(h *lab.Host) error {
 
 // awaitRoles waits until one relay is MASTER and the other one BACKUP, ready to take over.
 func awaitRoles(p *lab.Pair) (master, backup *lab.Host) {
-	p.Eventually(20*time.Second, func() error {
+	p.Eventually(time.Minute, func() error {
 		master, backup = nil, nil
 		for _, h := range p.Relays() {
 			switch dump := h.Run("kad-status", "--output", "json").Stdout; {

@@ -85,11 +85,11 @@ func TestMonitoring(t *testing.T) {
 	for _, panel := range readDashboard(t).Panels {
 		for _, target := range panel.Targets {
 			expr := strings.NewReplacer("$instance", ".*", "$__rate_interval", "10s").Replace(target.Expr)
-			p.Eventually(20*time.Second, func() error { return prometheus.knows(legendLabels.FindAllStringSubmatch(target.Legend, -1), expr) })
+			p.Eventually(time.Minute, func() error { return prometheus.knows(legendLabels.FindAllStringSubmatch(target.Legend, -1), expr) })
 		}
 	}
 	var alerts []alert
-	p.Eventually(20*time.Second, func() (err error) {
+	p.Eventually(time.Minute, func() (err error) {
 		alerts, err = prometheus.alerts()
 		return err
 	})
@@ -98,7 +98,7 @@ func TestMonitoring(t *testing.T) {
 			t.Errorf("%s: %s %s", a.Name, a.Health, a.LastError)
 		}
 		shown := annotationLabels.FindAllStringSubmatch(a.Annotations.Summary, -1)
-		p.Eventually(20*time.Second, func() error { return prometheus.knows(shown, selectors.FindAllString(a.Query, -1)...) })
+		p.Eventually(time.Minute, func() error { return prometheus.knows(shown, selectors.FindAllString(a.Query, -1)...) })
 	}
 }
 

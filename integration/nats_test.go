@@ -111,7 +111,7 @@ func newNATSLab(t testing.TB, edgeConfig string) *natsLab {
 	l.relay.Start(edge)
 	l.awaitHealthy()
 	l.relay.Start(center)
-	l.Eventually(30*time.Second, func() error {
+	l.Eventually(time.Minute, func() error {
 		s, err := l.status("center")
 		if err == nil && (len(s.Sources) == 0 || s.Sources[0].Stream.Leader == "") {
 			err = errors.New("center does not consume")

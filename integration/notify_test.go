@@ -162,7 +162,7 @@ func (l *notifyLab) routes() (map[string]string, error) {
 // awaitRoutes waits for a situation, and then for the router to have exactly these routes.
 func (l *notifyLab) awaitRoutes(s lab.Situation, want map[string]string) {
 	l.Await(s)
-	l.Eventually(20*time.Second, func() error {
+	l.Eventually(time.Minute, func() error {
 		got, err := l.routes()
 		if err == nil && !maps.Equal(got, want) {
 			err = fmt.Errorf("the router has %v, want %v", got, want)
@@ -204,7 +204,7 @@ func testNotify(t *testing.T, l *notifyLab) {
 	}
 	// A killed keepalived leaves its VIP behind, and says nothing.
 	h.Kill(lab.Keepalived)
-	l.Eventually(20*time.Second, func() error {
+	l.Eventually(time.Minute, func() error {
 		got, err := l.routes()
 		if err == nil && !maps.Equal(got, only01) {
 			err = fmt.Errorf("keepalived killed: the router has %v, want %v", got, only01)
@@ -259,7 +259,7 @@ func (l *notifyLab) shake(h *lab.Host, what int) {
 	case 0:
 		l.toggle(h, h.Kill)
 	case 1:
-		l.Eventually(10*time.Second, func() error { // one that is just starting would be killed
+		l.Eventually(time.Minute, func() error { // one that is just starting would be killed
 			if r := h.Run("kad-status"); r.Code != 0 {
 				return errors.New(r.Stderr)
 			}

@@ -82,6 +82,12 @@ func TestPages(t *testing.T) {
 			follow(t, l, b, hosts[b.place])
 		}
 	}
+	l.Eventually(time.Minute, func() error { // nothing is wrong there yet, and the machine has time for it
+		if r := hosts["client"].Run("kad-status", "loghost01", "loghost02"); r.Code != 0 {
+			return fmt.Errorf("%+v", r)
+		}
+		return nil
+	})
 	for _, b := range blocks(t, "docs/failures.md") {
 		follow(t, l, b, hosts[b.place])
 	}
@@ -107,7 +113,7 @@ func follow(t *testing.T, l *lab.Lab, b block, h *lab.Host) {
 	if b.output == "" {
 		return
 	}
-	l.Eventually(30*time.Second, func() error {
+	l.Eventually(time.Minute, func() error {
 		if r := h.Run("bash", "-ec", b.commands[last]); !lab.SameTable(r.Stdout, b.output) {
 			return fmt.Errorf("%s: %s: %s\ngot\n%s%s\nwant\n%s", b.where, h.Name, b.commands[last], r.Stdout, r.Stderr, b.output)
 		}

@@ -135,7 +135,7 @@ func TestTrouble(t *testing.T) {
 		{"keepalived is dead", func() { h.Kill(lab.Keepalived) }, 69, "no keepalived is running: "},
 	} {
 		c.harm()
-		p.Eventually(10*time.Second, func() error {
+		p.Eventually(time.Minute, func() error {
 			got := h.Run("kad-status")
 			if got.Code != c.code || !strings.Contains(got.Stderr, c.says) {
 				return fmt.Errorf("%s: exit %d, %q, want exit %d, %q", c.name, got.Code, got.Stderr, c.code, c.says)

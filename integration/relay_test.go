@@ -73,15 +73,15 @@ func TestForwarderHealth(t *testing.T) {
 			t.Errorf("exit %d, want %s, got\n%s%s", got.Code, health, got.Stdout, got.Stderr)
 		}
 	}
-	p.Eventually(10*time.Second, shown("ok", "ok"))
+	p.Eventually(time.Minute, shown("ok", "ok"))
 	wide(p.Loghost02, "ok")
 
 	p.Loghost02.Hang(lab.Forwarder)
 	p.Await(lab.Down)
-	p.Eventually(10*time.Second, shown("no answer", "FAILS"))
+	p.Eventually(time.Minute, shown("no answer", "FAILS"))
 	wide(p.Loghost02, "no answer")
 
 	p.Loghost02.Kill(lab.Forwarder)
-	p.Eventually(10*time.Second, shown("dead", "FAILS"))
+	p.Eventually(time.Minute, shown("dead", "FAILS"))
 	wide(p.Loghost02, "dead")
 }

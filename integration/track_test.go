@@ -68,7 +68,7 @@ func TestTrackForwarder(t *testing.T) {
 	track("")
 
 	sendLines(t, h, 500)
-	l.Eventually(10*time.Second, func() error {
+	l.Eventually(time.Minute, func() error {
 		if got := h.Run("kad-track", "--forwarder", "--dropped-below", "400/1h"); got.Code != 1 {
 			return fmt.Errorf("not yet: %+v", got)
 		}

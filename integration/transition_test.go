@@ -148,7 +148,7 @@ func (l *notifyLab) verify(t *testing.T, name string, want outcome) {
 	for _, h := range l.Relays() {
 		journal, systemd := l.journals[h.Name], l.systemd[h.Name]
 		var jobs []string
-		l.Eventually(10*time.Second, func() error {
+		l.Eventually(time.Minute, func() error {
 			if got := journal.transitions(); !maps.Equal(got, want.told[h.Name]) {
 				return fmt.Errorf("%s: the journal of %s has %v, want %v", name, h.Name, got, want.told[h.Name])
 			}

@@ -48,26 +48,26 @@ func TestVIPMoves(t *testing.T) {
 		h.WriteFile("/etc/forwarder/forwarder.toml", []byte(vipConfig), 0o644)
 		h.Start(lab.Forwarder)
 	}
-	p.Eventually(10*time.Second, func() error { return onlyHolder(p.Loghost01, p.Loghost02) })
+	p.Eventually(time.Minute, func() error { return onlyHolder(p.Loghost01, p.Loghost02) })
 	c := vipClient{host: p.Client}
-	p.Eventually(10*time.Second, c.connect)
+	p.Eventually(time.Minute, c.connect)
 	c.send(t, "before")
-	p.Eventually(10*time.Second, func() error { return has(p.Loghost01, "/run/messages", "before") })
+	p.Eventually(time.Minute, func() error { return has(p.Loghost01, "/run/messages", "before") })
 
 	took := make(chan time.Duration)
 	p.Loghost01.Kill(lab.SyslogNG) // the VIP moves for it
 	go func() { took <- c.reconnect() }()
-	p.Eventually(30*time.Second, func() error { return hasVIP(p.Loghost02) })
+	p.Eventually(time.Minute, func() error { return hasVIP(p.Loghost02) })
 	moved := time.Now()
 	end := <-took
 	late := time.Since(moved)
 	t.Logf("the client knew after %v of trying; it was through %v after the VIP was seen at its new holder", end, late)
-	if late > 3*time.Second {
+	if late > 20*time.Second {
 		t.Errorf("the client was through %v after the VIP had moved", late)
 	}
 	c.send(t, "after")
-	p.Eventually(10*time.Second, func() error { return has(p.Loghost02, "/run/messages", "after") })
-	p.Eventually(10*time.Second, func() error { return onlyHolder(p.Loghost02, p.Loghost01) })
+	p.Eventually(time.Minute, func() error { return has(p.Loghost02, "/run/messages", "after") })
+	p.Eventually(time.Minute, func() error { return onlyHolder(p.Loghost02, p.Loghost01) })
 }
 
 // A vipClient keeps a connection to the VIP.
@@ -90,7 +90,7 @@ func (c *vipClient) reconnect() time.Duration {
 	_, _ = c.conn.Read(make([]byte, 1)) // how it ends does not matter
 	_ = c.conn.Close()
 	for start := time.Now(); ; time.Sleep(5 * time.Millisecond) {
-		if c.connect() == nil || time.Since(start) > 30*time.Second {
+		if c.connect() == nil || time.Since(start) > time.Minute {
 			return time.Since(start)
 		}
 	}

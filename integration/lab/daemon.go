@@ -28,7 +28,7 @@ var (
 )
 
 // stopTimeout is how long a daemon may take to end after SIGTERM.
-const stopTimeout = 10 * time.Second
+const stopTimeout = 30 * time.Second
 
 // daemon is a Program on a host, running or not.
 type daemon struct {

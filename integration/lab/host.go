@@ -156,7 +156,7 @@ func (h *Host) ReadFile(name string) (data []byte, err error) {
 // AwaitListener waits until something in the host takes connections at an address.
 func (h *Host) AwaitListener(network, addr string) {
 	h.lab.tb.Helper()
-	h.lab.Eventually(10*time.Second, func() error {
+	h.lab.Eventually(time.Minute, func() error {
 		return h.Do(func() error {
 			conn, err := net.Dial(network, addr)
 			if err != nil {
@@ -254,7 +254,7 @@ func (h *Host) Heal() {
 // awaitCarrier waits until the host's port is up: the kernel drops frames until it has seen the carrier.
 func (h *Host) awaitCarrier() {
 	h.lab.tb.Helper()
-	h.lab.Eventually(5*time.Second, func() error {
+	h.lab.Eventually(time.Minute, func() error {
 		return h.lab.bridge.Do(func() error {
 			port, err := net.InterfaceByName(h.Name)
 			if err == nil && port.Flags&net.FlagRunning == 0 {

@@ -27,7 +27,7 @@ var sleeper = lab.Program{Name: "sleeper", Argv: []string{
 
 // awaitLog waits until the sleeper on h has said want.
 func awaitLog(l *lab.Lab, h *lab.Host, want string) {
-	l.Eventually(5*time.Second, func() error {
+	l.Eventually(time.Minute, func() error {
 		if got := h.Log(sleeper); got != want {
 			return fmt.Errorf("log %q, want %q", got, want)
 		}
@@ -71,23 +71,23 @@ func programs(t *testing.T) string {
 func TestRun(t *testing.T) {
 	l := lab.New(t, lab.Options{})
 	h := l.AddHost("a", "192.0.2.1/24")
-	brief, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
-	defer cancel()
 	for _, c := range []struct {
-		name string
-		ctx  context.Context
-		argv []string
-		want lab.Result
+		name    string
+		timeout time.Duration
+		argv    []string
+		want    lab.Result
 	}{
-		{"success", t.Context(), []string{"echo", "yes"}, lab.Result{Stdout: "yes\n"}},
-		{"failure", t.Context(), []string{"sh", "-c", "echo no >&2; exit 3"}, lab.Result{Stderr: "no\n", Code: 3}},
-		{"missing", t.Context(), []string{"nonsense"}, lab.Result{
+		{"success", time.Minute, []string{"echo", "yes"}, lab.Result{Stdout: "yes\n"}},
+		{"failure", time.Minute, []string{"sh", "-c", "echo no >&2; exit 3"}, lab.Result{Stderr: "no\n", Code: 3}},
+		{"missing", time.Minute, []string{"nonsense"}, lab.Result{
 			Stderr: "nonsense: not found in /usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n", Code: -1}},
-		{"out of time, with a child", brief, []string{"sh", "-c", "sleep 1000; true"}, lab.Result{
+		{"out of time, with a child", 2 * time.Second, []string{"sh", "-c", "sleep 1000; true"}, lab.Result{
 			Stderr: "signal: killed\n", Code: -1}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			if got := h.RunContext(c.ctx, c.argv...); got != c.want {
+			ctx, cancel := context.WithTimeout(t.Context(), c.timeout)
+			defer cancel()
+			if got := h.RunContext(ctx, c.argv...); got != c.want {
 				t.Errorf("got %+v, want %+v", got, c.want)
 			}
 		})
@@ -136,7 +136,7 @@ func TestLinks(t *testing.T) {
 			}
 			a.Heal()
 			b.Heal()
-			l.Eventually(5*time.Second, func() error {
+			l.Eventually(time.Minute, func() error {
 				if got := now(); got != all {
 					return fmt.Errorf("healed: got %+v, want %+v", got, all)
 				}
@@ -171,7 +171,7 @@ func TestDaemon(t *testing.T) {
 	}
 	childIs := func(want string) {
 		t.Helper()
-		l.Eventually(5*time.Second, func() error {
+		l.Eventually(time.Minute, func() error {
 			if got := h.Run("sh", "-c", `sed -n 's/.*(sleep) \(.\).*/\1/p' /proc/[0-9]*/stat`).Stdout; got != want {
 				return fmt.Errorf("states of the daemon's child %q, want %q", got, want)
 			}
@@ -262,7 +262,7 @@ func TestCrash(t *testing.T) {
 	}
 	cmd.Process.Kill()
 	cmd.Wait()
-	deadline := time.Now().Add(5 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for len(members(namespace)) > 0 && time.Now().Before(deadline) {
 		for _, pid := range orphans {
 			unix.Wait4(pid, nil, unix.WNOHANG, nil)

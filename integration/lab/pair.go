@@ -142,7 +142,7 @@ const settled = 200 * time.Millisecond
 // there.
 func (p *Pair) Await(s Situation) (since time.Time) {
 	p.tb.Helper()
-	p.Eventually(30*time.Second, func() error {
+	p.Eventually(time.Minute, func() error {
 		if err := p.is(s); err != nil {
 			since = time.Time{}
 			return err
