@@ -61,9 +61,15 @@ func (f *Formatter) AppendRFC3164(dst []byte, m *Message) []byte {
 
 // AppendPriority appends "<13>".
 func AppendPriority(dst []byte, p Priority) []byte {
-	dst = append(dst, '<')
-	dst = strconv.AppendUint(dst, uint64(p), 10)
-	return append(dst, '>')
+	switch {
+	case p < 10:
+		return append(dst, '<', byte('0'+p), '>')
+	case p < 100:
+		return append(dst, '<', byte('0'+p/10), byte('0'+p%10), '>')
+	case p < 1000:
+		return append(dst, '<', byte('0'+p/100), byte('0'+p/10%10), byte('0'+p%10), '>')
+	}
+	return append(strconv.AppendUint(append(dst, '<'), uint64(p), 10), '>')
 }
 
 // AppendISO appends t as RFC 3339 has it, 2023-10-11T22:14:15.123+02:00; UTC is +00:00.
