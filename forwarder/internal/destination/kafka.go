@@ -83,5 +83,5 @@ func (k *Kafka) dial(ctx context.Context, name string, _ time.Duration, _ *slog.
 	if topic, ok := k.Topic.Literal(); ok {
 		topics = append(topics, topic)
 	}
-	return k.Options.Produce(ctx, name, topics, k.Window, k.ProducerOptions)
+	return k.Options.Produce(ctx, name, topics, k.ProducerOptions)
 }

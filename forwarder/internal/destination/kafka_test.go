@@ -207,6 +207,21 @@ func TestKafkaWrong(t *testing.T) {
 	})
 }
 
+// Brokers that all go are missed when there has been no acknowledgement for a while; what is on its way does not keep us from ending.
+func TestKafkaGone(t *testing.T) {
+	t.Parallel()
+	c := kafkatest.Start(t, kafkatest.Options{})
+	r := startNATS(t, kafkaDriver(c.ListenAddrs()...))
+	r.send("first")
+	r.untilSent(1)
+	c.Close()
+	r.send("second")
+	r.untilFailure("connection refused")
+	if s, _ := r.Stream(); s.InFlight != 1 || s.Lag < lagLimit.Seconds() || s.Server != "" {
+		t.Errorf("status %+v", s)
+	}
+}
+
 func TestKafkaSASL(t *testing.T) {
 	c := kafkatest.Start(t, kafkatest.Options{User: "relay"})
 	good, bad := filepath.Join(t.TempDir(), "good"), filepath.Join(t.TempDir(), "bad")

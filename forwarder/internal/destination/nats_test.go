@@ -65,7 +65,7 @@ func natsMessage(text string) *logmsg.Message {
 // until waits for a condition.
 func (r *natsRun) until(what string, condition func() bool) {
 	r.t.Helper()
-	for range 800 {
+	for range 3000 {
 		if condition() {
 			return
 		}

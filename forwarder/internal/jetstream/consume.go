@@ -42,13 +42,13 @@ func (d Delivery) Texts() iter.Seq[[]byte] {
 		framer := syslog.Framer{Framing: syslog.OctetCounting, MaxSize: max(1, len(rest))}
 		for len(rest) > 0 {
 			text, used, err := framer.Next(rest)
+			rest = rest[used:]
 			if err != nil || text == nil {
-				text, used = rest, len(rest)
+				text, rest = rest, nil
 			}
-			if !yield(text) {
+			if len(text) > 0 && !yield(text) {
 				return
 			}
-			rest = rest[used:]
 		}
 	}
 }

@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"context"
+	"math"
 
 	"kad/forwarder/internal/letter"
 	"kad/forwarder/internal/option"
@@ -41,10 +42,10 @@ type Producer struct {
 	options ProducerOptions
 }
 
-// Produce connects to the brokers. Topics are those that are known to be published to; window is how many records may be without an
-// acknowledgement.
-func (o *Options) Produce(ctx context.Context, name string, topics []string, window int, p ProducerOptions) (*Producer, error) {
-	c, err := o.connect(ctx, name, topics, kgo.RequiredAcks(kgo.AllISRAcks()), kgo.MaxBufferedRecords(2*window),
+// Produce connects to the brokers. Topics are those that are known to be published to. How many records may be without an
+// acknowledgement is for the caller to say: the driver takes all.
+func (o *Options) Produce(ctx context.Context, name string, topics []string, p ProducerOptions) (*Producer, error) {
+	c, err := o.connect(ctx, name, topics, kgo.RequiredAcks(kgo.AllISRAcks()), kgo.MaxBufferedRecords(math.MaxInt32),
 		kgo.ProducerBatchMaxBytes(int32(p.MaxMessageBytes)), kgo.RecordPartitioner(kgo.StickyKeyPartitioner(nil)))
 	if err != nil {
 		return nil, err
