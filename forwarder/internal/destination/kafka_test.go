@@ -71,6 +71,7 @@ func TestKafka(t *testing.T) {
 
 // Leaders that change, brokers that go and errors that pass neither lose nor double a record, and those of a key keep their order.
 func TestKafkaFaults(t *testing.T) {
+	t.Parallel()
 	c := kafkatest.Start(t, kafkatest.Options{})
 	k := kafkaDriver(c.ListenAddrs()...)
 	k.Window, k.Key = 64, template.Must("$HOST")

@@ -67,6 +67,7 @@ func untilCommitted(t *testing.T, c *kafkatest.Cluster, want int64) {
 }
 
 func TestKafka(t *testing.T) {
+	t.Parallel()
 	c := kafkatest.Start(t, kafkatest.Options{})
 	want := publishKafka(c, 0, 50)
 	r := run(t, kafkaSource(c), "$MSG")
@@ -83,6 +84,7 @@ func TestKafka(t *testing.T) {
 
 // What is not safe is not committed, nor is what came after it; what the source leaves is consumed again.
 func TestKafkaReceipt(t *testing.T) {
+	t.Parallel()
 	c := kafkatest.Start(t, kafkatest.Options{})
 	r := run(t, kafkaSource(c), "$MSG")
 	r.hold.Store(true)
@@ -104,6 +106,7 @@ func TestKafkaReceipt(t *testing.T) {
 
 // What is lost is consumed again, in the same run.
 func TestKafkaLost(t *testing.T) {
+	t.Parallel()
 	c := kafkatest.Start(t, kafkatest.Options{})
 	r := run(t, kafkaSource(c), "$MSG")
 	r.hold.Store(true)
@@ -117,6 +120,7 @@ func TestKafkaLost(t *testing.T) {
 
 // A member that joins takes over a partition, and one that leaves gives its own back: what is safe is consumed once.
 func TestKafkaRebalance(t *testing.T) {
+	t.Parallel()
 	c := kafkatest.Start(t, kafkatest.Options{})
 	one := run(t, kafkaSource(c), "$MSG")
 	want := publishKafka(c, 0, 20)
@@ -147,6 +151,7 @@ func TestKafkaRebalance(t *testing.T) {
 // Errors that pass cost nothing. A leader that changes is not among them: kfake forgets where the epoch of the one before has
 // ended, which the driver takes for lost records.
 func TestKafkaFaults(t *testing.T) {
+	t.Parallel()
 	c := kafkatest.Start(t, kafkatest.Options{})
 	r := run(t, kafkaSource(c), "$MSG")
 	want := publishKafka(c, 0, 10)
@@ -168,9 +173,11 @@ func TestKafkaFaults(t *testing.T) {
 // What is wrong is said, and when it is put right it goes on.
 func TestKafkaWrong(t *testing.T) {
 	t.Run("no broker", func(t *testing.T) {
+		t.Parallel()
 		untilError(t, run(t, kafkaSource(nil), "$MSG"), "127.0.0.1:1: unable to dial: dial tcp 127.0.0.1:1: connect: connection refused")
 	})
 	t.Run("no topic", func(t *testing.T) {
+		t.Parallel()
 		c := kafkatest.Start(t, kafkatest.Options{NoTopic: true})
 		r := run(t, kafkaSource(c), "$MSG")
 		untilError(t, r, `topic "logs" does not exist: make it, or have the brokers make what is asked for`)
@@ -178,6 +185,7 @@ func TestKafkaWrong(t *testing.T) {
 		wantSorted(t, r.capture, publishKafka(c, 0, 3))
 	})
 	t.Run("password", func(t *testing.T) {
+		t.Parallel()
 		c := kafkatest.Start(t, kafkatest.Options{User: "relay"})
 		k := kafkaSource(c)
 		k.SASL = &kafka.SASL{Mechanism: "scram_sha_256", User: "relay", PasswordFile: filepath.Join(t.TempDir(), "password")}
@@ -187,6 +195,7 @@ func TestKafkaWrong(t *testing.T) {
 		untilError(t, run(t, k, "$MSG"), "user, password or mechanism may be wrong")
 	})
 	t.Run("group", func(t *testing.T) {
+		t.Parallel()
 		c := kafkatest.Start(t, kafkatest.Options{})
 		end := c.Fail(kmsg.JoinGroup, kerr.GroupAuthorizationFailed, -1)
 		r := run(t, kafkaSource(c), "$MSG")
