@@ -90,13 +90,13 @@ test: unit integration ## everything that tells whether kad works: deps, build, 
 
 # KAD_REQUIRE=1: a test that lacks what it needs fails instead of skipping.
 unit: deps build ## all tests but those of integration/
-	@KAD_REQUIRE=1 go test -timeout 10m $$(go list ./... | grep -v ^kad/integration)
+	@KAD_REQUIRE=1 go test -timeout 20m $$(go list ./... | grep -v ^kad/integration)
 
 integration: deps build ## the tests with real daemons in network namespaces, one package at a time
-	@KAD_REQUIRE=1 go test -count 1 -p 1 -timeout 20m ./integration/...
+	@KAD_REQUIRE=1 go test -count 1 -p 1 -timeout 40m ./integration/...
 
 race: deps race-deps build ## make unit under the race detector
-	@CGO_ENABLED=1 KAD_REQUIRE=1 go test -race -timeout 15m $$(go list ./... | grep -v ^kad/integration)
+	@CGO_ENABLED=1 KAD_REQUIRE=1 go test -race -timeout 30m $$(go list ./... | grep -v ^kad/integration)
 
 lint: ## gofmt, go vet, staticcheck, shellcheck, and the layers of docs/style.md
 	@badly=$$(gofmt -l $$(git ls-files '*.go'))
