@@ -4,11 +4,9 @@ package natstest
 import (
 	"encoding/json"
 	"fmt"
-	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"testing"
 	"time"
 
@@ -33,7 +31,7 @@ type Server struct {
 func Start(t testing.TB, config string) *Server {
 	t.Helper()
 	testneed.Program(t, "nats-server")
-	s := &Server{t: t, dir: t.TempDir(), config: config, port: -1}
+	s := &Server{t: t, dir: t.TempDir(), config: config, port: testneed.Port(t)}
 	t.Cleanup(s.Kill)
 	s.Restart()
 	return s
@@ -52,17 +50,10 @@ func (s *Server) Restart() {
 		s.t.Fatal(err)
 	}
 	ports := filepath.Join(s.dir, fmt.Sprintf("nats-server_%d.ports", s.cmd.Process.Pid))
-	for range 1000 {
+	for range 6000 {
 		var found struct{ Nats []string }
 		if data, err := os.ReadFile(ports); err == nil && json.Unmarshal(data, &found) == nil && len(found.Nats) > 0 {
 			s.URL = found.Nats[0]
-			u, err := url.Parse(s.URL)
-			if err == nil {
-				s.port, err = strconv.Atoi(u.Port())
-			}
-			if err != nil {
-				s.t.Fatal(err)
-			}
 			return
 		}
 		time.Sleep(10 * time.Millisecond)
