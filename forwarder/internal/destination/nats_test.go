@@ -39,7 +39,11 @@ func startNATS(t *testing.T, n Driver) *natsRun {
 	if err := n.Init(); err != nil {
 		t.Fatal(err)
 	}
-	r := &natsRun{New("d", n), t, make(chan error, 1)}
+	return runNATS(t, New("d", n))
+}
+
+func runNATS(t *testing.T, d *Destination) *natsRun {
+	r := &natsRun{d, t, make(chan error, 1)}
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() { r.done <- r.Run(ctx, slog.New(slog.NewTextHandler(t.Output(), nil))) }()
 	t.Cleanup(func() { cancel(); <-r.done })
