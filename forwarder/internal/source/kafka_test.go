@@ -57,7 +57,7 @@ func wantSorted(t *testing.T, c *capture, want []string) {
 func untilCommitted(t *testing.T, c *kafkatest.Cluster, want int64) {
 	t.Helper()
 	var got int64
-	for range 300 {
+	for range 1200 {
 		if got = c.Committed("g", "logs"); got == want {
 			return
 		}

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"kad/pkg/testneed"
+
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -33,7 +35,8 @@ type Options struct {
 // Start starts a cluster, which ends with the test.
 func Start(t testing.TB, o Options) *Cluster {
 	t.Helper()
-	options := []kfake.Opt{kfake.NumBrokers(3), kfake.ClusterID("lab"), kfake.GroupMinSessionTimeout(10 * time.Millisecond)}
+	ports := kfake.Ports(testneed.Port(t), testneed.Port(t), testneed.Port(t)) // nobody gets them when brokers are gone
+	options := []kfake.Opt{ports, kfake.ClusterID("lab"), kfake.GroupMinSessionTimeout(10 * time.Millisecond)}
 	if !o.NoTopic {
 		options = append(options, kfake.SeedTopics(2, "logs"))
 	}
