@@ -120,7 +120,7 @@ func (g *generator) path(depth int) string {
 	}
 	switch {
 	case g.chance(35):
-		parts = append(parts, g.branches())
+		parts = append(parts, g.branches(false))
 		for range g.IntN(4) {
 			parts = append(parts, g.harmless())
 		}
@@ -157,31 +157,34 @@ func (g *generator) harmless() string {
 
 func (g *generator) destination() string { return fmt.Sprintf("destination(d%d);", g.IntN(8)) }
 
-// branches is a junction or an if.
-func (g *generator) branches() string {
-	plain := func() string {
+// branches is a junction or an if. Inside of an if no junction refuses a message.
+func (g *generator) branches(inIf bool) string {
+	plain := func(inIf bool) string {
 		var parts []string
 		for range g.IntN(3) {
 			parts = append(parts, g.harmless())
 		}
 		if g.chance(15) {
-			parts = append(parts, g.branches())
+			parts = append(parts, g.branches(inIf))
 		}
 		return strings.Join(parts, " ")
 	}
 	if g.chance(50) {
 		var channels []string
 		for range 1 + g.IntN(3) {
-			channels = append(channels, "channel { "+g.item()+" "+plain()+" "+g.flags(false)+" };")
+			channels = append(channels, "channel { "+g.item()+" "+plain(inIf)+" "+g.flags(false)+" };")
+		}
+		if inIf {
+			channels = append(channels, "channel { };")
 		}
 		return "junction { " + strings.Join(channels, " ") + " };"
 	}
-	text := "if (" + pick(g, expressions) + ") { " + plain() + " }"
+	text := "if (" + pick(g, expressions) + ") { " + plain(true) + " }"
 	if g.chance(40) {
-		text += " elif (" + pick(g, expressions) + ") { " + plain() + " }"
+		text += " elif (" + pick(g, expressions) + ") { " + plain(true) + " }"
 	}
 	if g.chance(60) {
-		text += " else { " + plain() + " }"
+		text += " else { " + plain(true) + " }"
 	}
 	return text + ";"
 }

@@ -68,7 +68,7 @@ func Parse(name string, data []byte) (*Config, error) {
 	file, _ := conf.Decode(name, data, &root) // what is wrong is in file, and what else is wrong follows
 	b := &builder{decoder: decoder{File: file, order: map[string]int{}}, config: &Config{Globals: option.Defaults(), Texts: map[string]string{}}}
 	b.decoder.env, b.decoder.use = b.names, b.use
-	b.used, b.places = map[string]bool{}, map[*logpath.Statement]string{}
+	b.used, b.places, b.anonymous = map[string]bool{}, map[*logpath.Statement]string{}, map[string]int{}
 	for i, path := range file.Paths() {
 		if _, ok := b.order[path]; !ok {
 			b.order[path] = i
@@ -138,7 +138,7 @@ type builder struct {
 	destinations map[string][]logpath.Element
 	graph        logpath.Graph
 	environment  *environment
-	anonymous    int
+	anonymous    map[string]int                // how many there are, by kind
 	used         map[string]bool               // objects that something names: "filter f"
 	places       map[*logpath.Statement]string // their paths in the file
 }
@@ -172,6 +172,7 @@ func (b *builder) names() *environment {
 	}
 	e.template = &template.Env{
 		Templates: b.templates,
+		Formats:   b.formats(),
 		Condition: func(expr string) (func(m *logmsg.Message) bool, error) {
 			x, err := filter.Parse(expr)
 			if err != nil {
@@ -183,6 +184,14 @@ func (b *builder) names() *environment {
 	}
 	b.environment = e
 	return e
+}
+
+// formats are how the times in templates of steps are written.
+func (b *builder) formats() template.Formats {
+	g := &b.config.Globals
+	f := template.Formats{FracDigits: g.FracDigits, Zone: g.LocalTimeZone.Location}
+	_ = f.TimeFormat.UnmarshalText([]byte(g.TimeFormat)) // checked where it was decoded
+	return f
 }
 
 func vipHeld(addr netip.Addr) (held func() bool, err error) {
@@ -252,6 +261,7 @@ func (b *builder) template(path, name string, t table) {
 		b.Errorf(path, "template is required")
 		v.Template = template.Must("")
 	}
+	v.Template.SetEscape(v.Escape)
 	b.templates[name] = v.Template
 }
 
@@ -494,8 +504,7 @@ func (b *builder) sourceNames(path string, v any) (sources []string) {
 	for i, e := range b.asList(path, v) {
 		at := index(path, i)
 		if t, ok := e.(table); ok {
-			b.anonymous++
-			name := anonymous + strconv.Itoa(b.anonymous)
+			name := b.nextAnonymous("source")
 			b.source(at, name, t, true)
 			sources = append(sources, name)
 			continue
@@ -513,12 +522,18 @@ func (b *builder) sourceNames(path string, v any) (sources []string) {
 	return sources
 }
 
-// anonymous begins the name of what is defined in place.
-const anonymous = "anonymous#"
+// anonymous begins the name of what is defined in place, as syslog-ng has it: in $SOURCE it can be seen.
+const anonymous = "#anon-"
+
+// nextAnonymous is the name of the next object of a kind without one.
+func (b *builder) nextAnonymous(kind string) string {
+	n := b.anonymous[kind]
+	b.anonymous[kind]++
+	return anonymous + kind + strconv.Itoa(n)
+}
 
 func (b *builder) inlineDestination(path string, t table) []logpath.Element {
-	b.anonymous++
-	return b.destinationElements(path, anonymous+strconv.Itoa(b.anonymous), t)
+	return b.destinationElements(path, b.nextAnonymous("destination"), t)
 }
 
 // reference reads the name of an object, or the object itself: a table, or a list of them.

@@ -27,7 +27,7 @@ func (b *builder) warnings(name string, data []byte) []*conf.Error {
 }
 
 // inert are the options that syslog-ng's way of working needs and ours does not: they are taken, and do nothing.
-var inert = []string{"log_iw_size", "log_fetch_limit", "flush_lines", "throttle", "local_time_zone"}
+var inert = []string{"log_iw_size", "log_fetch_limit", "flush_lines", "throttle"}
 
 // optionTables are the tables that have options of drivers, or of all.
 var optionTables = regexp.MustCompile(`^(options|(source|destination)\.[^.]+|(.*\.)?((source|destination|drivers)\[\d+\]|destination))$`)

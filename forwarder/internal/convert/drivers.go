@@ -305,11 +305,12 @@ var destinationOptions = join(
 		"mark_freq":      {note: "there are no mark messages"},
 		"on_error":       {convert: only("drop-message", "silently-drop-message")},
 	},
+	leftOut("no file has its name from it", "local_time_zone"),
 	leftOut(noTuning, "flush_lines", "flush_timeout", "sync", "sync_freq", "persist_name", "batch_lines", "batch_timeout", "workers"),
 )
 
 var fileOptions = join(
-	each(boolean, "create_dirs", "fsync"), each(mode, "perm", "dir_perm"), each(text, "owner", "group"), each(seconds, "time_reap"),
+	each(boolean, "create_dirs", "fsync"), each(mode, "perm", "dir_perm"), each(text, "owner", "group"), each(seconds, "time_reap"), each(text, "local_time_zone"),
 	options{"overwrite_if_older": {convert: zeroOr(nil)}},
 )
 
@@ -387,12 +388,9 @@ var parserDrivers = map[string]driver{
 		"delimiters": {convert: delimiters},
 		"quotes":     {key: "quote_pairs", convert: quotes},
 		"dialect": {key: "flags", convert: func(t *translator, c *call) (value, bool) {
-			v, ok := flags(t, c)
-			if names, isList := v.(list); isList {
-				v = append(names, "strip_whitespace")
-			}
-			t.diags.add(Warning, c.pos, "", "syslog-ng 3.38 loses the value of dialect(), it is taken as meant")
-			return v, ok
+			t.diags.add(Warning, c.pos, "flags() has dialects that work: escape-backslash, escape-double-char",
+				"syslog-ng 3.38 loses the value of dialect(), what it does then is escape-none")
+			return list{"escape_none", "strip_whitespace"}, true
 		}},
 	})},
 	"kv_parser":     {name: "kv", options: join(parserOptions, each(text, "prefix", "value_separator", "pair_separator", "extract_stray_words_into"))},
@@ -404,6 +402,7 @@ var parserDrivers = map[string]driver{
 		"default_severity": {key: "default_priority", convert: defaultSeverity},
 		"default_level":    {key: "default_priority", convert: defaultSeverity},
 	})},
+	"tags_parser": {name: "tags", options: parserOptions},
 	"date_parser": {name: "date", options: join(parserOptions, each(texts, "format"), each(flags, "flags"), each(text, "time_zone", "value"), options{
 		"time_stamp": {key: "time_stamp", convert: oneOf(map[string]string{"stamp": "stamp", "recvd": "recvd"})},
 	})},

@@ -352,8 +352,11 @@ func (d *Destination) failed(ctx context.Context, conn Conn, err error, last *er
 func (d *Destination) NewBatch() logpath.Batch {
 	c := d.driver.Settings()
 	b := &batch{destination: d, format: d.driver.Format()}
-	b.context = template.Context{TimeFormat: c.TimeFormat, Zone: c.Zone.Location, Escape: c.TemplateEscape}
-	b.context.FracDigits = c.FracDigits
+	formats := template.Formats{TimeFormat: c.TimeFormat, FracDigits: c.FracDigits, Zone: c.Zone.Location}
+	b.context.Set(formats)
+	b.context.Escape = c.TemplateEscape
+	formats.Zone = b.format.KeyZone
+	b.keyContext.Set(formats)
 	return b
 }
 
@@ -362,6 +365,7 @@ type batch struct {
 	destination *Destination
 	format      Format
 	context     template.Context
+	keyContext  template.Context
 	current     *queue.Batch
 	size        int            // of the last one
 	others      []*queue.Batch // with other keys, where the format has keys
@@ -372,7 +376,7 @@ type batch struct {
 func (b *batch) Add(m *logmsg.Message, wait bool) {
 	q := b.current
 	if b.format.Key != nil {
-		b.key = b.format.Key(b.key[:0], m, &b.context)
+		b.key = b.format.Key(b.key[:0], m, &b.keyContext)
 		q = b.find()
 	} else if q == nil {
 		q = queue.Get(b.size)
@@ -431,7 +435,7 @@ var errClosed = errors.New("the peer has closed the connection")
 func (d *Destination) Render(m *logmsg.Message) (text []byte, to string) {
 	b := d.NewBatch().(*batch)
 	if b.format.Key != nil {
-		to = string(b.format.Key(nil, m, &b.context))
+		to = string(b.format.Key(nil, m, &b.keyContext))
 	} else {
 		to = target(d.driver)
 	}

@@ -33,13 +33,15 @@ type File struct {
 	RotateKeep int                `toml:"rotate_keep"` // old files that stay
 	TimeReap   option.Duration    `toml:"time_reap"`   // an unused file is closed
 
+	LocalZone option.Zone `toml:"local_time_zone"` // of times in the path; none: that of the stamp
+
 	uid, gid int
 }
 
 func newFile(g *option.Globals) Driver {
 	return &File{
 		Common: common(g), CreateDirs: g.CreateDirs, Perm: g.Perm, DirPerm: g.DirPerm, Owner: g.Owner, Group: g.Group,
-		RotateKeep: 5, TimeReap: option.Duration(time.Minute),
+		RotateKeep: 5, TimeReap: option.Duration(time.Minute), LocalZone: g.LocalTimeZone,
 	}
 }
 
@@ -61,7 +63,7 @@ func (f *File) Init() (err error) {
 func (f *File) Format() Format {
 	format := Format{Append: f.text(false)}
 	if _, ok := f.Path.Literal(); !ok {
-		format.Key = f.Path.Append
+		format.Key, format.KeyZone = f.Path.Append, f.LocalZone.Location
 	}
 	return format
 }

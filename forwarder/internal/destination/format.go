@@ -2,6 +2,7 @@ package destination
 
 import (
 	"bytes"
+	"time"
 
 	"kad/forwarder/internal/logmsg"
 	"kad/forwarder/internal/template"
@@ -13,7 +14,8 @@ type Format struct {
 	// Append appends one message with its framing.
 	Append func(dst []byte, m *logmsg.Message, c *template.Context) []byte
 	// Key, if set, says which of several files m is for.
-	Key func(dst []byte, m *logmsg.Message, c *template.Context) []byte
+	Key     func(dst []byte, m *logmsg.Message, c *template.Context) []byte
+	KeyZone *time.Location // of times in it; nil: that of the stamp
 
 	IsCounted bool // messages have their length before them (RFC 6587, section 3.4.1)
 }

@@ -134,6 +134,7 @@ func (p *parser) patternOption(o *patternOptions, name, text string) (err error)
 	case "flags":
 		o.Flags = append(o.Flags, text)
 	case "value":
+		text = strings.TrimPrefix(text, "$") // a name, not a template
 		o.in = subject{name: logmsg.NameOf(text)}
 		if template.IsMacro(text) {
 			o.in.template, err = p.template("${" + text + "}")
@@ -220,6 +221,9 @@ func inList(p *parser, n *node) error {
 		return err
 	}
 	var o patternOptions
+	if err := p.valueInPlace(&o); err != nil {
+		return err
+	}
 	if err := p.patternOptions(&o, "value"); err != nil {
 		return err
 	}
@@ -237,7 +241,9 @@ func inList(p *parser, n *node) error {
 			return fmt.Errorf("in_list(%q): %w", file, err)
 		}
 		for line := range bytes.Lines(data) {
-			known[string(bytes.TrimRight(line, "\r\n"))] = true
+			if text := bytes.TrimRight(line, "\r\n"); len(text) > 0 {
+				known[string(text)] = true
+			}
 		}
 		return nil
 	})
@@ -245,6 +251,19 @@ func inList(p *parser, n *node) error {
 	n.why = o.in.text
 	n.test = func(m *logmsg.Message) bool { return o.in.ask(m, isKnown) }
 	return nil
+}
+
+// valueInPlace reads the second argument of in_list("file", "name"), a name without value().
+func (p *parser) valueInPlace(o *patternOptions) error {
+	if p.is(tokenSign, ",") {
+		if err := p.advance(); err != nil {
+			return err
+		}
+	}
+	if p.tok.kind != tokenString {
+		return nil
+	}
+	return p.one("a name", func(text string) error { return p.patternOption(o, "value", text) })
 }
 
 // reference is filter(name).

@@ -257,9 +257,20 @@ func compareIntegers(a, b []byte) (order int, comparable bool) {
 
 // compareNumbers is for a number without quotes: a text that is no number differs from all.
 func compareNumbers(a, b []byte) (order int, comparable bool) {
-	x, err := strconv.ParseFloat(string(a), 64)
-	y, err2 := strconv.ParseFloat(string(b), 64)
-	return cmp.Compare(x, y), err == nil && err2 == nil
+	x, ok := parseNumber(a)
+	y, ok2 := parseNumber(b)
+	return cmp.Compare(x, y), ok && ok2
+}
+
+// parseNumber reads all of b as C's strtod does: blanks before a number do not matter, and it may be hexadecimal.
+func parseNumber(b []byte) (float64, bool) {
+	text := strings.TrimLeft(string(b), " \t\n\v\f\r")
+	if digits, ok := strings.CutPrefix(strings.ToLower(text), "0x"); ok {
+		n, err := strconv.ParseUint(digits, 16, 64)
+		return float64(n), err == nil
+	}
+	f, err := strconv.ParseFloat(text, 64)
+	return f, err == nil
 }
 
 // operand reads a template: a text, a macro or a number.

@@ -22,7 +22,6 @@ type Message struct {
 	Received syslog.Time // when the source read it
 	Origin   *Origin     // where it came from, never nil in a log path
 	Chained  bool        // Hostname is a chain: what the message said, a slash, the sender
-	Raw      []byte      // the message as it came, without framing
 
 	noHeader bool   // PROGRAM or PID was changed: Tag is no longer true
 	exploded bool   // StructuredData is in pairs
@@ -49,7 +48,7 @@ type pair struct {
 // Reset makes m an empty message from origin, received at now, and keeps its memory.
 func (m *Message) Reset(origin *Origin, now syslog.Time) {
 	m.Message = syslog.Message{}
-	m.Received, m.Origin, m.Raw = now, origin, nil
+	m.Received, m.Origin = now, origin
 	m.Chained, m.noHeader, m.exploded = false, false, false
 	m.pairs, m.tags, m.arena = m.pairs[:0], origin.Tags, m.arena[:0]
 }
@@ -91,10 +90,12 @@ func (m *Message) Value(n Name) []byte {
 	return m.lookup(n.text)
 }
 
-// Macro is the value of a name in a template: HOST of a chain is only what the message said, for a filter it is all of it.
+// Macro is the value of a name in a template: HOST of a chain is only one host, what the message said; for a filter it is all
+// of the chain.
 func (m *Message) Macro(n Name) []byte {
-	if n.field == Host && m.Chained {
-		host, _, _ := bytes.Cut(m.Hostname, []byte("/"))
+	if n.field == Host && m.Chained && n.text != fullHost {
+		host := m.Hostname[bytes.IndexByte(m.Hostname, '@')+1:]
+		host, _, _ = bytes.Cut(host, []byte("/"))
 		return host
 	}
 	return m.Value(n)
@@ -216,6 +217,9 @@ func (m *Message) AppendHeader(dst []byte) []byte {
 	}
 	return append(dst, ": "...)
 }
+
+// ClearPairs takes all values away that are not in the header.
+func (m *Message) ClearPairs() { m.pairs, m.exploded = m.pairs[:0], false }
 
 // ReplaceHeader makes header the header of m; what steps made of the one before is forgotten, other values stay.
 func (m *Message) ReplaceHeader(header syslog.Message) {

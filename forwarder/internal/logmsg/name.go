@@ -19,9 +19,12 @@ const (
 	sdata              // .SDATA.id.name
 )
 
+// fullHost is HOST, but all of a chain.
+const fullHost = "FULLHOST"
+
 var fields = map[string]Field{
-	"HOST": Host, "MESSAGE": Text, "MSG": Text, "MSGONLY": Text, "PROGRAM": Program, "PID": PID, "MSGID": MsgID,
-	"HOST_FROM": HostFrom, "SOURCE": Source, "LEGACY_MSGHDR": LegacyHeader,
+	"HOST": Host, fullHost: Host, "MESSAGE": Text, "MSG": Text, "MSGONLY": Text, "PROGRAM": Program, "PID": PID, "MSGID": MsgID,
+	"HOST_FROM": HostFrom, "FULLHOST_FROM": HostFrom, "SOURCE": Source, "LEGACY_MSGHDR": LegacyHeader,
 }
 
 // headerNames are those that Names lists, besides pairs.
@@ -42,8 +45,11 @@ type Name struct {
 // NameOf resolves a name.
 func NameOf(name string) Name {
 	n := Name{field: fields[name], text: name}
-	if n.field == Text {
+	switch n.field {
+	case Text:
 		n.text = "MESSAGE"
+	case HostFrom:
+		n.text = "HOST_FROM"
 	}
 	if strings.HasPrefix(name, SDataPrefix) {
 		n.field = sdata

@@ -57,3 +57,6 @@ func (m *Message) ClearTag(tag string) {
 		m.tags = slices.Delete(slices.Clone(m.tags), i, i+1)
 	}
 }
+
+// ClearTags takes all tags away.
+func (m *Message) ClearTags() { m.tags = nil }

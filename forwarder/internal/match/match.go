@@ -59,7 +59,7 @@ func Compile(pattern string, o Options) (*Matcher, error) {
 	ignoreCase, prefix, substring := false, false, false
 	for _, f := range o.Flags {
 		switch option.Flag(f) {
-		case "ignore_case":
+		case "ignore_case", "icase":
 			ignoreCase = true
 		case "prefix":
 			prefix = true
@@ -251,6 +251,7 @@ func GlobExpr(glob string) string {
 
 func compileRegexp(expr string, ignoreCase bool) (*Matcher, error) {
 	text := expr
+	expr = fromPCRE(expr)
 	if ignoreCase {
 		expr = "(?i)" + expr
 	}
@@ -337,7 +338,7 @@ var pcreOnly = []struct{ begin, name string }{
 	{"(?=", "lookahead"}, {"(?!", "lookahead"}, {"(?<=", "lookbehind"}, {"(?<!", "lookbehind"}, {"(?>", "an atomic group"},
 	{"(?(", "a conditional group"}, {"(?R)", "recursion"}, {"*+", "a possessive quantifier"}, {"++", "a possessive quantifier"},
 	{"?+", "a possessive quantifier"}, {`\1`, "a backreference"}, {`\2`, "a backreference"}, {`\k`, "a backreference"},
-	{`\G`, `\G`}, {`\K`, `\K`}, {`\Z`, `\Z (write \z)`}, {`\h`, `\h (write [ \t])`},
+	{`\G`, `\G`}, {`\K`, `\K`},
 }
 
 func explain(expr string, err error) error {

@@ -144,7 +144,7 @@ func TestCompileErrors(t *testing.T) {
 		{"a{1001}", Options{}, `regular expression "a{1001}": invalid repeat count: "{1001}"`},
 		{"\xff", Options{}, `regular expression "\xff": invalid UTF-8: "\xff"`},
 		{"a", Options{Type: "posix"}, `type "posix" is not known, want pcre, string or glob`},
-		{"a", Options{Flags: []string{"icase"}}, `flag "icase" is not known, want ignore_case, prefix, substring, global, store_matches, utf8, newline or dupnames`},
+		{"a", Options{Flags: []string{"nocase"}}, `flag "nocase" is not known, want ignore_case, prefix, substring, global, store_matches, utf8, newline or dupnames`},
 	} {
 		if _, err := Compile(test.pattern, test.options); err == nil || err.Error() != test.want {
 			t.Errorf("%s: %v, want %s", test.pattern, err, test.want)

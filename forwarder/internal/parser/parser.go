@@ -32,6 +32,7 @@ var Drivers = map[string]func() Parser{
 	"regexp": func() Parser { return &Regexp{} },
 	"syslog": func() Parser { return &Syslog{} },
 	"date":   func() Parser { return &Date{TimeStamp: "stamp"} },
+	"tags":   func() Parser { return &Tags{} },
 }
 
 // A Common has the options of all parsers.

@@ -12,13 +12,14 @@ type tm struct {
 	year, month, day, yearDay  int // month, day and yearDay 0: not given
 	hour, minute, second, nsec int
 	hasYear, hour12, pm        bool
+	split                      bool // the century and the rest of the year come one by one
 	unix                       *int64
 	ignored                    int
 	loc                        *time.Location
 }
 
 // timeVerbs are the letters that may follow % in a format, as in strptime(3); f is a fraction of a second.
-const timeVerbs = "aAbBcdDefFGghHIjklmMnprRsSTtuUVwWxXyYzZ%"
+const timeVerbs = "aAbBcCdDefFGghHIjklmMnprRsSTtuUVwWxXyYzZ%"
 
 // strptime reads all of text by format. A date without a year is the one nearest to now; of a date that is there in part
 // the rest is the first month and day, and without any date it is that of now.
@@ -137,10 +138,18 @@ func (t *tm) verb(text string, verb byte) (rest string, ok bool) {
 		return strings.TrimLeft(text, spaces), true
 	case 'y':
 		value, rest, ok := number(text, 2)
-		t.hasYear, t.year = true, 1900+int(value)
-		if value < 69 {
-			t.year += 100
+		century := 1900
+		switch {
+		case t.split:
+			century = t.year - t.year%100
+		case value < 69:
+			century = 2000
 		}
+		t.hasYear, t.split, t.year = true, true, century+int(value)
+		return rest, ok
+	case 'C':
+		value, rest, ok := number(text, 2)
+		t.hasYear, t.split, t.year = true, true, int(value)*100+t.year%100
 		return rest, ok
 	case 'f':
 		value, rest, ok := number(text, 9)

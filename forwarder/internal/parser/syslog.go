@@ -58,6 +58,7 @@ func (s *Syslog) Process(m *logmsg.Message) bool {
 			return false
 		}
 		SetError(m, text, err)
+		m.ClearTags()
 		return true
 	}
 	if len(inner.ProcID) == 0 {
@@ -75,7 +76,7 @@ func (s *Syslog) Process(m *logmsg.Message) bool {
 	return true
 }
 
-// SetError makes m the message that says that text is no message, so that text is not lost.
+// SetError makes m the message that says that text is no message, so that text is not lost. Of m as it was only tags stay.
 func SetError(m *logmsg.Message, text []byte, err error) {
 	at := 0
 	if bad, ok := errors.AsType[*syslog.SyntaxError](err); ok && bytes.IndexByte(text[:min(bad.Offset, len(text))], '>') >= 0 {
@@ -85,6 +86,7 @@ func SetError(m *logmsg.Message, text []byte, err error) {
 	if at > 0 {
 		msg = append(msg, ">@<"...)
 	}
+	m.ClearPairs()
 	m.ReplaceHeader(syslog.Message{
 		Priority:  syslog.NewPriority(syslog.Syslog, syslog.Err),
 		Timestamp: m.Received,

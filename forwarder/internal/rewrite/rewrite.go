@@ -61,7 +61,7 @@ func settable(key, name string) (logmsg.Name, error) {
 	switch {
 	case name == "":
 		return logmsg.Name{}, option.Errorf(key, "the name of a value is required")
-	case template.IsMacro(name) && name != "SOURCE" && name != "HOST_FROM":
+	case template.IsMacro(name):
 		return logmsg.Name{}, option.Errorf(key, "%s is a macro, it cannot be set", name)
 	}
 	return logmsg.NameOf(name), nil
@@ -248,7 +248,7 @@ func (g *Group) Process(m *logmsg.Message) bool {
 		if g.unset {
 			m.Unset(n)
 		} else {
-			m.Set(n, g.Template.AppendValue(nil, m, m.Value(n)))
+			m.Set(n, g.Template.AppendValue(nil, m, m.Macro(n)))
 		}
 	})
 	return true

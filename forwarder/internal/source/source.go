@@ -187,7 +187,7 @@ type reader struct {
 	receipt *logmsg.Receipt // of a read, nil if the sender wants none
 }
 
-var fileName = logmsg.NameOf("FILE_NAME")
+var fileName, rawMessage = logmsg.NameOf("FILE_NAME"), logmsg.NameOf("RAWMSG")
 
 // newReader makes a reader, which has an end.
 func (in *Input) newReader() *reader {
@@ -208,7 +208,11 @@ func (in *Input) origin(peer, local netip.AddrPort) *logmsg.Origin {
 		Port:   local.Port(),
 	}
 	logmsg.OrderTags(o.Tags)
-	o.Host = []byte(in.senderName(o.Peer))
+	name := in.senderName(o.Peer)
+	if in.options.NormalizeHostnames {
+		name = strings.ToLower(name)
+	}
+	o.Host = []byte(name)
 	return o
 }
 
@@ -299,7 +303,7 @@ func (r *reader) handle(frame []byte) {
 	m.Reset(r.origin, r.now)
 	o := r.options
 	if o.header.StoreRaw {
-		m.Raw = frame
+		m.Set(rawMessage, bytes.TrimRight(frame, "\n\x00"))
 	}
 	if o.header.NoParse {
 		m.Message = syslog.Message{Priority: r.parser.DefaultPriority, Timestamp: r.now, Msg: bytes.TrimRight(frame, "\n\x00")}
@@ -347,18 +351,23 @@ func (r *reader) setHost(m *logmsg.Message) {
 	case o.KeepHostname && len(m.Hostname) > 0:
 		return // also if it is not normal
 	case o.ChainHostnames:
-		said := m.Hostname
-		if len(said) == 0 {
-			said = r.origin.Host
-		}
-		m.Hostname = append(append(bytes.Clone(said), '/'), r.origin.Host...)
+		m.Hostname = r.chain(m.Hostname)
 		m.Chained = true
 	default:
 		m.Hostname = r.origin.Host
 	}
-	if o.NormalizeHostnames {
-		m.Hostname = bytes.ToLower(m.Hostname)
+}
+
+// chain is HOST as a chain: SAID/SENDER, or SOURCE@SENDER for messages of this host.
+func (r *reader) chain(said []byte) []byte {
+	between := byte('/')
+	switch {
+	case !r.origin.Peer.IsValid():
+		said, between = r.origin.Source, '@'
+	case len(said) == 0:
+		said = r.origin.Host
 	}
+	return append(append(bytes.Clone(said), between), r.origin.Host...)
 }
 
 // oneLine makes blanks of what ends lines.

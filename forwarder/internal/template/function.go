@@ -268,7 +268,13 @@ func parseTemplate(t *Template, words []string) (part, error) {
 		}
 		return nil
 	})
-	return macro(func(dst []byte, m *logmsg.Message, c *Context) []byte { return used.append(dst, m, c) }), nil
+	return macro(func(dst []byte, m *logmsg.Message, c *Context) []byte {
+		escape := c.Escape
+		c.Escape = used.escape
+		dst = used.append(dst, m, c)
+		c.Escape = escape
+		return dst
+	}), nil
 }
 
 func echo(dst []byte, args []*Template, m *logmsg.Message, c *Context) []byte {

@@ -61,8 +61,8 @@ func appendList(dst []byte, items [][]byte) []byte {
 	return dst
 }
 
-// listItems are the items of a list; empty ones without quotes do not count.
-func listItems(list []byte) (items [][]byte) {
+// ListItems are the items of a list; empty ones without quotes do not count.
+func ListItems(list []byte) (items [][]byte) {
 	for len(list) > 0 {
 		var item []byte
 		var quoted bool
@@ -103,7 +103,7 @@ func nextItem(list []byte) (item []byte, quoted bool, rest []byte) {
 // allItems are the items of all arguments.
 func allItems(args []*Template, m *logmsg.Message, c *Context) (items [][]byte) {
 	for _, a := range args {
-		items = append(items, listItems(a.append(nil, m, c))...)
+		items = append(items, ListItems(a.append(nil, m, c))...)
 	}
 	return items
 }
@@ -115,7 +115,7 @@ func onList(f func(items [][]byte) [][]byte) writer {
 }
 
 func listAppend(dst []byte, args []*Template, m *logmsg.Message, c *Context) []byte {
-	items := listItems(args[0].append(nil, m, c))
+	items := ListItems(args[0].append(nil, m, c))
 	for _, a := range args[1:] {
 		items = append(items, a.append(nil, m, c))
 	}

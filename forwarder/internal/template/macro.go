@@ -4,6 +4,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -33,9 +34,6 @@ var macros = map[string]macro{
 	"BSDTAG": func(dst []byte, m *logmsg.Message, _ *Context) []byte {
 		return append(dst, '0'+byte(m.Priority.Severity()), 'A'+byte(m.Priority.Facility()))
 	},
-	"FULLHOST":      func(dst []byte, m *logmsg.Message, c *Context) []byte { return c.appendValue(dst, m.Hostname) },
-	"FULLHOST_FROM": hostFrom, "HOST_FROM": hostFrom,
-	"SOURCE": func(dst []byte, m *logmsg.Message, _ *Context) []byte { return append(dst, m.Origin.Source...) },
 	"SOURCEIP": func(dst []byte, m *logmsg.Message, _ *Context) []byte {
 		if !m.Origin.Peer.IsValid() {
 			return append(dst, "127.0.0.1"...)
@@ -51,7 +49,12 @@ var macros = map[string]macro{
 	"DESTPORT": func(dst []byte, m *logmsg.Message, _ *Context) []byte {
 		return strconv.AppendUint(dst, uint64(m.Origin.Port), 10)
 	},
-	"MSGHDR": func(dst []byte, m *logmsg.Message, _ *Context) []byte { return m.AppendHeader(dst) },
+	"MSGHDR": func(dst []byte, m *logmsg.Message, c *Context) []byte {
+		if c.Escape {
+			return c.appendValue(dst, m.AppendHeader(nil))
+		}
+		return m.AppendHeader(dst)
+	},
 	"SDATA": func(dst []byte, m *logmsg.Message, c *Context) []byte {
 		if c.Escape {
 			return c.appendValue(dst, m.StructuredDataBytes())
@@ -67,7 +70,6 @@ var macros = map[string]macro{
 		}
 		return dst
 	},
-	"RAWMSG":    func(dst []byte, m *logmsg.Message, _ *Context) []byte { return append(dst, m.Raw...) },
 	"LOGHOST":   func(dst []byte, _ *logmsg.Message, _ *Context) []byte { return append(dst, hostname()...) },
 	"SYSUPTIME": func(dst []byte, _ *logmsg.Message, _ *Context) []byte { return appendUptime(dst) },
 }
@@ -84,6 +86,7 @@ var hostname = sync.OnceValue(func() string {
 	if err != nil {
 		return "localhost"
 	}
+	name, _, _ = strings.Cut(name, ".")
 	return name
 })
 
@@ -93,10 +96,6 @@ func level(dst []byte, m *logmsg.Message, _ *Context) []byte {
 
 func levelNumber(dst []byte, m *logmsg.Message, _ *Context) []byte {
 	return append(dst, '0'+byte(m.Priority.Severity()))
-}
-
-func hostFrom(dst []byte, m *logmsg.Message, c *Context) []byte {
-	return c.appendValue(dst, m.Origin.Host)
 }
 
 // A clock says which of the times of a message a macro is about.

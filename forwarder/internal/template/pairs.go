@@ -14,13 +14,18 @@ import (
 // pairs choose and name the values that $(format-json) and the like write (syslog-ng's value-pairs).
 type pairs struct {
 	scopes  []string
-	keys    []*match.Matcher
-	aliases []string // keys that are other names of values
-	exclude []*match.Matcher
+	globs   []pairGlob // the last one that matches counts
+	aliases []string   // keys that are other names of values
 	fixed   []fixedPair
 	rekey   []*rekey
 	omit    bool // empty values
 	keepDot bool // of a name that begins with one
+}
+
+// A pairGlob chooses names, or leaves them out.
+type pairGlob struct {
+	*match.Matcher
+	include bool
 }
 
 type fixedPair struct {
@@ -126,7 +131,7 @@ func (p *pairs) option(t *Template, option, arg string) (err error) {
 		return p.addKeys(arg)
 	case "--exclude", "-x":
 		if glob, err = globMatcher(arg); err == nil {
-			p.exclude = append(p.exclude, glob)
+			p.globs = append(p.globs, pairGlob{glob, false})
 		}
 	case "--pair", "-p":
 		name, value, ok := strings.Cut(arg, "=")
@@ -143,7 +148,7 @@ func (p *pairs) option(t *Template, option, arg string) (err error) {
 		}
 	case "--subkeys":
 		if glob, err = globMatcher(arg + "*"); err == nil {
-			p.keys = append(p.keys, glob)
+			p.globs = append(p.globs, pairGlob{glob, true})
 			p.rekey = append(p.rekey, &rekey{glob, []func(string) string{func(s string) string { return strings.TrimPrefix(s, arg) }}})
 		}
 	case "--shift", "-S", "--shift-levels", "-L", "--add-prefix", "-A", "--replace-prefix", "--replace", "-R", "--upper", "-U":
@@ -166,7 +171,7 @@ func (p *pairs) addKeys(list string) error {
 		if err != nil {
 			return err
 		}
-		p.keys = append(p.keys, glob)
+		p.globs = append(p.globs, pairGlob{glob, true})
 		if n := logmsg.NameOf(key); n.String() != key { // MSG is listed as MESSAGE
 			p.aliases = append(p.aliases, key)
 		}
@@ -285,13 +290,14 @@ func inScope(scope string, n logmsg.Name) bool {
 	return false
 }
 
-func anyMatch(list []*match.Matcher, name string) bool {
-	for _, m := range list {
-		if m.Match([]byte(name)) {
-			return true
+// wants tells whether a name is chosen; unless a glob says otherwise it is what the scopes say.
+func (p *pairs) wants(name string, inScope bool) bool {
+	for _, g := range slices.Backward(p.globs) {
+		if g.Match([]byte(name)) {
+			return g.include
 		}
 	}
-	return false
+	return inScope
 }
 
 // values are the chosen pairs, by name in descending order.
@@ -310,7 +316,7 @@ func (p *pairs) values(m *logmsg.Message, c *Context) []pairValue {
 		}
 		chosen[name] = pairValue{name, kind, value}
 	}
-	if len(p.scopes) > 0 || len(p.keys) > 0 {
+	if len(p.scopes) > 0 || len(p.globs) > 0 {
 		p.fromMessage(m, c, add)
 	}
 	for _, f := range p.fixed {
@@ -326,21 +332,18 @@ func (p *pairs) values(m *logmsg.Message, c *Context) []pairValue {
 
 func (p *pairs) fromMessage(m *logmsg.Message, c *Context, add func(name, kind, value string)) {
 	m.Names(func(n logmsg.Name) {
-		name := n.String()
-		value, wanted := m.Value(n), false
-		if anyMatch(p.keys, name) {
-			value, wanted = m.Macro(n), true
-		}
-		for _, scope := range p.scopes {
-			wanted = wanted || inScope(scope, n)
-		}
-		if wanted && !anyMatch(p.exclude, name) {
-			add(name, "", string(value))
+		inAny := slices.ContainsFunc(p.scopes, func(scope string) bool { return inScope(scope, n) })
+		if p.wants(n.String(), inAny) {
+			value := m.Value(n)
+			if !inAny {
+				value = m.Macro(n)
+			}
+			add(n.String(), "", string(value))
 		}
 	})
 	// A macro of the same name wins.
 	addMacro := func(name string) {
-		if value := string(macroPart(name, "").append(nil, m, c)); value != "" && !anyMatch(p.exclude, name) {
+		if value := string(macroPart(name, "").append(nil, m, c)); value != "" {
 			add(name, "", value)
 		}
 	}
@@ -350,12 +353,14 @@ func (p *pairs) fromMessage(m *logmsg.Message, c *Context, add func(name, kind, 
 			list = macroNames
 		}
 		for _, name := range list {
-			addMacro(name)
+			if p.wants(name, true) {
+				addMacro(name)
+			}
 		}
 	}
-	if len(p.keys) > 0 {
+	if len(p.globs) > 0 {
 		for _, name := range macroNames {
-			if anyMatch(p.keys, name) {
+			if p.wants(name, false) {
 				addMacro(name)
 			}
 		}
@@ -443,7 +448,7 @@ func appendJSONValue(dst []byte, v pairValue) []byte {
 		return append(dst, "null"...)
 	case "list":
 		dst = append(dst, '[')
-		for i, item := range listItems([]byte(v.value)) {
+		for i, item := range ListItems([]byte(v.value)) {
 			if i > 0 {
 				dst = append(dst, ',')
 			}

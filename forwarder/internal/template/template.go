@@ -27,6 +27,8 @@ type Template struct {
 	// pending are what Resolve has to do.
 	pending []func(*Env) error
 	uses    []string // templates that it uses
+	escape  bool     // its own, where it is used by its name
+	formats Formats  // without a context
 }
 
 // A part appends its text.
@@ -37,6 +39,8 @@ type part interface {
 // Env is what the names in templates stand for.
 type Env struct {
 	Templates map[string]*Template
+	// Formats are those of templates that are written without a context.
+	Formats Formats
 	// Condition compiles a filter expression, for $(if).
 	Condition func(expr string) (func(m *logmsg.Message) bool, error)
 }
@@ -66,6 +70,13 @@ func (f *TimeFormat) UnmarshalText(text []byte) error {
 	return nil
 }
 
+// Formats are how times are written.
+type Formats struct {
+	TimeFormat TimeFormat
+	FracDigits int            // of a second, 0 to 6
+	Zone       *time.Location // nil: that of each stamp
+}
+
 // A Context is how one user of templates wants them written. One goroutine uses it at a time.
 type Context struct {
 	syslog.Formatter
@@ -76,28 +87,34 @@ type Context struct {
 	value []byte // $_
 }
 
+// Set makes c write times by f.
+func (c *Context) Set(f Formats) {
+	c.TimeFormat, c.FracDigits, c.Zone = f.TimeFormat, f.FracDigits, f.Zone
+}
+
 var contexts = sync.Pool{New: func() any { return new(Context) }}
 
-// Append appends the text for m. A nil context is the zero one.
+// Append appends the text for m. Without a context the formats are those of the Env.
 func (t *Template) Append(dst []byte, m *logmsg.Message, c *Context) []byte {
 	if c != nil {
 		return t.append(dst, m, c)
 	}
-	c = contexts.Get().(*Context)
-	dst = t.append(dst, m, c)
-	contexts.Put(c)
-	return dst
+	return t.AppendValue(dst, m, nil)
 }
 
-// AppendValue is Append where $_ stands for value.
+// AppendValue is Append without a context where $_ stands for value.
 func (t *Template) AppendValue(dst []byte, m *logmsg.Message, value []byte) []byte {
 	c := contexts.Get().(*Context)
+	c.Set(t.formats)
 	c.value = value
 	dst = t.append(dst, m, c)
 	c.value = nil
 	contexts.Put(c)
 	return dst
 }
+
+// SetEscape makes the template escape values where it is used by its name, whatever the context says.
+func (t *Template) SetEscape(escape bool) { t.escape = escape }
 
 func (t *Template) append(dst []byte, m *logmsg.Message, c *Context) []byte {
 	for _, p := range t.parts {
@@ -165,6 +182,7 @@ func (t *Template) Resolve(env *Env) error {
 			return err
 		}
 	}
+	t.formats = env.Formats
 	return t.checkUses(env, nil, map[string]bool{})
 }
 
