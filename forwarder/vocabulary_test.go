@@ -173,7 +173,7 @@ func (g *generator) message(rfc5424 bool) string {
 
 // oddities are no proper messages. None makes a message about a parse error: that has the number of a process.
 var oddities = []string{
-	"no priority at all\n", "<200>too high\n", "<191>Oct 11 22:14:15 host-a a: edge\n", "<999>1\n", "<>\n", "<13\n", "<13>\n", "\n", "\r\n", "   blanks\n", "\t\n",
+	"no priority at all\n", "<200>too high\n", "<191>Oct 11 22:14:15 host-a a: edge\n", "<999>high\n", "<>\n", "<13\n", "<13>\n", "\n", "\r\n", "   blanks\n", "\t\n",
 	"<13>Oct 11 22:14:15 host-a a: nul\x00inside\n", "<13>Oct 11 22:14:15 host-a a: bad\xff\xfe\xc3bytes\n", "<13>Oct 11 22:14:15 bad\xffhost a: text\n",
 	"<13>Oct 11 22:14:15 host-a " + "b[1]: " + "long and longer, " + "which is a text of many words so that it does not fit into a limit, " + "one two three, and one two three, and one two three, and one two three, and the rest\n",
 	"<13>Oct 11 22:14:15\n", "<13>Oct 11 22:14:15 host-a\n", "<13>Oct 99 22:14:15 host-a a: day\n", "<13>host-a a: no stamp\n", "<13>a: no host\n", "<13>a[2]: one\n",

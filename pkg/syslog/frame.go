@@ -33,6 +33,8 @@ type Framer struct {
 	MaxSize int
 	// Trim cuts a longer message of OctetCounting to MaxSize and drops its rest.
 	Trim bool
+	// KeepEmpty makes messages of empty lines.
+	KeepEmpty bool
 	// Cut counts the times that a message was cut.
 	Cut uint64
 
@@ -65,7 +67,7 @@ func (e *FrameError) Error() string {
 }
 
 // Next finds the first frame in b, the bytes of the stream that are not used up yet. It returns the message and how many
-// bytes of b are used up; empty messages are passed over. A nil message asks for more bytes: call again with the rest of b
+// bytes of b are used up; empty messages are passed over, unless they are to be kept. A nil message asks for more bytes: call again with the rest of b
 // and what came after it. An error, a *FrameError, is final.
 func (f *Framer) Next(b []byte) (msg []byte, used int, err error) {
 	if f.Framing == Detect && !f.detect(b) {
@@ -74,15 +76,16 @@ func (f *Framer) Next(b []byte) (msg []byte, used int, err error) {
 	if f.Framing == OctetCounting {
 		return f.nextCounted(b)
 	}
-	for len(msg) == 0 {
+	for {
 		n := f.nextLine(b[used:])
 		if n == 0 {
 			return nil, used, nil
 		}
 		msg = trimEnd(b[used : used+n])
-		used += n
+		if used += n; len(msg) > 0 || f.KeepEmpty {
+			return msg, used, nil
+		}
 	}
-	return msg, used, nil
 }
 
 // Last returns the message in b, the rest of a stream that has ended. Lines need no end there; an unfinished frame of octet

@@ -88,7 +88,7 @@ func (c *Config) Filter(text string) (*filter.Expr, error) {
 	if text == "" {
 		return nil, nil
 	}
-	if isName(text) {
+	if IsName(text) {
 		if e, ok := c.names.filter.Filters[text]; ok {
 			return e, nil
 		}
@@ -396,6 +396,9 @@ func (b *builder) rewrite(path, name string, t table) logpath.Element {
 	r := make()
 	b.fill(path, t, r, "driver")
 	b.failed(path, r.Init())
+	if set, ok := r.(*rewrite.Set); ok && set.Template != nil { // the only step whose times are those of destinations
+		b.later(func() { set.Template.SetZone(b.config.SendTimeZone.Location) })
+	}
 	return &logpath.Work{Kind: "rewrite", Name: name, Step: r}
 }
 

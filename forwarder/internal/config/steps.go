@@ -82,7 +82,7 @@ func (b *builder) condition(path string, v any) (string, *filter.Expr) {
 	if !ok {
 		return "", nil
 	}
-	if isName(text) {
+	if IsName(text) {
 		b.use("filter", text)
 		e := b.filters[text]
 		if e == nil {
@@ -99,8 +99,8 @@ func (b *builder) condition(path string, v any) (string, *filter.Expr) {
 	return text, e
 }
 
-// isName tells the name of a filter from an expression, which has parentheses or a comparison in it.
-func isName(text string) bool {
+// IsName tells the name of a filter from an expression, which has parentheses or a comparison in it.
+func IsName(text string) bool {
 	return text != "" && strings.IndexFunc(text, func(r rune) bool {
 		return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("_-.#", r))
 	}) < 0

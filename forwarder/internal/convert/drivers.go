@@ -22,30 +22,76 @@ const (
 )
 
 var globalOptions = join(
-	each(boolean, "keep_hostname", "chain_hostnames", "keep_timestamp", "use_dns", "use_fqdn", "normalize_hostnames", "check_hostname", "create_dirs", "template_escape"),
-	each(text, "bad_hostname", "recv_time_zone", "send_time_zone", "local_time_zone", "owner", "group"),
+	each(boolean, "keep_hostname", "chain_hostnames", "keep_timestamp", "use_dns", "use_fqdn", "normalize_hostnames", "create_dirs", "template_escape"),
+	each(text, "bad_hostname", "recv_time_zone", "send_time_zone", "local_time_zone"),
+	filePermissions,
 	each(integer, "frac_digits", "log_msg_size", "log_fifo_size", "log_fetch_limit", "log_iw_size", "flush_lines"),
 	each(seconds, "time_reopen"),
-	each(mode, "perm", "dir_perm"),
 	options{
-		"ts_format":      {key: "ts_format", convert: timeFormat},
-		"time_zone":      {key: "send_time_zone", convert: text},
-		"long_hostnames": {key: "chain_hostnames", convert: boolean},
-		"file_template":  {convert: (*translator).fileTemplate},
-		"proto_template": {convert: (*translator).protoTemplate},
-		"mark_freq":      {note: "there are no mark messages"},
-		"mark_mode":      {note: "there are no mark messages"},
-		"on_error":       {convert: only("drop-message", "silently-drop-message", "drop_message")},
-		"dns_cache":      {note: noCache},
+		"check_hostname":      {convert: (*translator).checkHostname},
+		"trim_large_messages": {convert: (*translator).trimLargeMessages},
+		"suppress":            {convert: zeroOr(nil)},
+		"use_rcptid":          {convert: falseOnly},
+		"use_uniqid":          {convert: falseOnly},
+		"ts_format":           {key: "ts_format", convert: timeFormat},
+		"time_zone":           {key: "send_time_zone", convert: text},
+		"long_hostnames":      {key: "chain_hostnames", convert: boolean},
+		"file_template":       {convert: (*translator).fileTemplate},
+		"proto_template":      {convert: (*translator).protoTemplate},
+		"mark_freq":           {note: "there are no mark messages"},
+		"mark_mode":           {note: "there are no mark messages"},
+		"on_error":            {convert: only("drop-message", "silently-drop-message", "drop_message")},
+		"dns_cache":           {note: noCache},
 	},
-	leftOut(noStatistics, "stats_freq", "stats_level", "stats_lifetime", "stats_max_dynamics"),
+	leftOut(noStatistics, "stats_freq", "stats_level", "stats_lifetime", "stats_max_dynamic", "stats_max_dynamics"),
 	leftOut("forwarder log-level changes it", "log_level"),
-	leftOut(noCache, "dns_cache_expire", "dns_cache_expire_failed", "dns_cache_size"),
+	leftOut(noCache, "dns_cache_expire", "dns_cache_expire_failed", "dns_cache_size", "dns_cache_hosts"),
 	leftOut(noTuning, "threaded", "flush_timeout", "sync", "sync_freq", "time_sleep", "min_iw_size_per_reader", "log_fetch_limit_per_reader", "time_reap", "gc_busy_threshold", "gc_idle_threshold"),
 	leftOut("credentials of local senders are not taken", "pass_unix_credentials"),
 )
 
 var timeFormat = oneOf(map[string]string{"rfc3164": "rfc3164", "bsd": "rfc3164", "rfc3339": "rfc3339", "iso": "rfc3339", "full": "full", "unix": "unix", "utc": "unix"})
+
+// filePermissions may be without a value: then they stay as they are.
+var filePermissions = join(
+	each(ifGiven(mode), "perm", "dir_perm"), each(ifGiven(text), "owner", "group"),
+)
+
+func ifGiven(convert func(t *translator, c *call) (value, bool)) func(t *translator, c *call) (value, bool) {
+	return func(t *translator, c *call) (value, bool) {
+		if len(c.args) == 0 {
+			return nil, false
+		}
+		return convert(t, c)
+	}
+}
+
+// checkHostname is left out: the option of all sources does nothing, only that of one.
+func (t *translator) checkHostname(c *call) (value, bool) {
+	if v, ok := boolean(t, c); ok && v == true {
+		t.diags.add(Warning, c.pos, "a source has the flag check-hostname", "syslog-ng 3.38 does not heed check-hostname() of all sources, it is left out")
+	}
+	return nil, false
+}
+
+// trimLargeMessages is the default of network sources.
+func (t *translator) trimLargeMessages(c *call) (value, bool) {
+	v, _ := boolean(t, c)
+	t.trimLarge = v == true
+	return nil, false
+}
+
+// logPrefix is the program, up to its last colon.
+func logPrefix(t *translator, c *call) (value, bool) {
+	v, ok := t.single(c)
+	if !ok {
+		return nil, false
+	}
+	if i := strings.LastIndexByte(v.text, ':'); i >= 0 {
+		return v.text[:i], true
+	}
+	return v.text, true
+}
 
 // zeroOr leaves out an option that is 0.
 func zeroOr(convert func(t *translator, c *call) (value, bool)) func(t *translator, c *call) (value, bool) {
@@ -85,7 +131,7 @@ var sourceOptions = join(
 	each(flags, "flags"),
 	each(texts, "tags"),
 	options{
-		"log_prefix":       {key: "program_override", convert: text},
+		"log_prefix":       {key: "program_override", convert: logPrefix},
 		"default_facility": {key: "default_priority", convert: defaultFacility},
 		"default_priority": {key: "default_priority", convert: defaultSeverity},
 		"default_severity": {key: "default_priority", convert: defaultSeverity},
@@ -256,7 +302,7 @@ func sslOptions(t *translator, c *call) (value, bool) {
 }
 
 var unixSourceOptions = join(sourceOptions, socketOptions,
-	each(mode, "perm"), each(text, "owner", "group"), each(boolean, "create_dirs"), each(integer, "max_connections", "listen_backlog"),
+	filePermissions, each(boolean, "create_dirs"), each(integer, "max_connections", "listen_backlog"),
 	leftOut("a socket that is there is replaced", "optional"),
 	leftOut("credentials of local senders are not taken", "pass_unix_credentials"),
 )
@@ -310,7 +356,7 @@ var destinationOptions = join(
 )
 
 var fileOptions = join(
-	each(boolean, "create_dirs", "fsync"), each(mode, "perm", "dir_perm"), each(text, "owner", "group"), each(seconds, "time_reap"), each(text, "local_time_zone"),
+	each(boolean, "create_dirs", "fsync"), filePermissions, each(seconds, "time_reap"), each(text, "local_time_zone"),
 	options{"overwrite_if_older": {convert: zeroOr(nil)}},
 )
 
@@ -474,6 +520,8 @@ var rewriteDrivers = map[string]driver{
 	"rename":        {name: "rename", positional: []option{{key: "from", convert: text}, {key: "to", convert: text}}, options: rewriteOptions},
 	"groupset":      {name: "groupset", positional: []option{templateOption}, options: join(rewriteOptions, each(texts, "values"))},
 	"groupunset":    {name: "groupunset", options: join(rewriteOptions, each(texts, "values"))},
+	"set_matches":   {name: "set_matches", positional: []option{templateOption}, options: rewriteOptions},
+	"unset_matches": {name: "unset_matches", options: rewriteOptions},
 	"set_tag":       {name: "set_tag", positional: []option{tagOption}, options: rewriteOptions},
 	"clear_tag":     {name: "clear_tag", positional: []option{tagOption}, options: rewriteOptions},
 	"set_pri":       {name: "set_pri", positional: []option{templateOption}, options: rewriteOptions},

@@ -213,8 +213,8 @@ func template(t *translator, c *call) (value, bool) {
 		return "$(template " + values[0].text + ")", true
 	}
 	if values[0].kind == word && !strings.Contains(values[0].text, "$") {
-		t.undefined(values[0].pos, "template", values[0].text)
-		return nil, false
+		t.diags.add(Warning, values[0].pos, didYouMean(values[0].text, t.defined["template"]),
+			"template %s is not defined, its name is taken for a template as syslog-ng does it", values[0].text)
 	}
 	return values[0].text, true
 }

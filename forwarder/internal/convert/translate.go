@@ -37,6 +37,7 @@ func Convert(name string, text []byte, o Options) Result {
 	p := parser{diags: &diags, tokens: tokens}
 	statements := p.run()
 	t := &translator{diags: &diags, defined: map[string]map[string]*statement{}, names: map[string]bool{}, version: l.version}
+	t.allowDuplicates = l.defines["allow-config-dups"] == "1"
 	if l.version == "" {
 		diags.add(Error, Pos{File: name, Line: 1, Col: 1}, "", "no @version")
 	}
@@ -94,6 +95,8 @@ type translator struct {
 	gaps            []string                         // since the last section
 	fileFormat      value                            // file-template() and proto-template()
 	protoFormat     value
+	allowDuplicates bool   // the last definition of a name counts
+	trimLarge       bool   // trim-large-messages() of all sources
 	defaultPriority string // of the driver that is converted
 }
 
@@ -209,9 +212,19 @@ func (t *translator) programDefaults(global *table, pos Pos) {
 		global.set("use_dns", true, pos)
 	}
 	global.set("unmatched_embedded", "unprocessed", pos)
-	if major, _, _ := strings.Cut(t.version, "."); len(major) > 1 || major > "3" {
+	if t.comparesTexts() {
 		global.set("comparison", "string", pos)
 	}
+}
+
+// comparesTexts tells whether == and the like compare texts: they do since 4.0, and did before 3.8.
+func (t *translator) comparesTexts() bool {
+	major, minor, _ := strings.Cut(t.version, ".")
+	minor, _, _ = strings.Cut(minor, ".")
+	if len(major) > 1 || major > "3" {
+		return true
+	}
+	return major < "3" || len(minor) == 1 && minor < "8"
 }
 
 // filterNames are the names in filter(NAME).
@@ -258,7 +271,7 @@ func (t *translator) define(s *statement) {
 	if !ok {
 		return
 	}
-	if known := names[s.name]; known != nil {
+	if known := names[s.name]; known != nil && !t.allowDuplicates {
 		t.errorf(s.pos, "%s %s is defined twice, first at %v", s.kind, s.name, known.pos)
 		return
 	}
@@ -332,6 +345,9 @@ func (t *translator) drivers(kind string, b *body) (drivers []*table) {
 			continue
 		}
 		t.formats(kind, d)
+		if t.trimLarge && kind == "source" && d.get("trim_large_messages") == nil && (d.get("driver") == "network" || d.get("driver") == "syslog") {
+			d.set("trim_large_messages", true, d.pos)
+		}
 		drivers = append(drivers, d)
 	}
 	for _, fork := range b.forks {
@@ -536,7 +552,7 @@ func (t *translator) step(it *item) *table {
 			if t.defined["filter"][it.ref] == nil {
 				t.undefined(it.pos, "filter", it.ref)
 			}
-			dst.set("filter", it.ref, it.pos)
+			dst.set("filter", filterReference(it.ref), it.pos)
 			break
 		}
 		dst.set("filter", t.expression(it.expr, it.pos), first(it.expr, it.pos))
@@ -560,6 +576,14 @@ func (t *translator) step(it *item) *table {
 		t.conditional(dst, it.pos, it.branches)
 	}
 	return dst
+}
+
+// filterReference is the name of a filter, or, if it does not look like one, the expression that refers to it.
+func filterReference(name string) string {
+	if config.IsName(name) {
+		return name
+	}
+	return "filter(" + quoteInFilter(name) + ")"
 }
 
 // branch translates a channel.

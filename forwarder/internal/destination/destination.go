@@ -148,6 +148,7 @@ type Destination struct {
 // Counters are of a destination, and of the one that goes on where it ends.
 type counters struct {
 	received, sent, sentBytes atomic.Uint64
+	sequence                  atomic.Uint64 // of messages of this host
 	drops                     drops
 }
 
@@ -386,8 +387,13 @@ func (b *batch) Add(m *logmsg.Message, wait bool) {
 		q.Received = time.Unix(m.Received.Sec, int64(m.Received.Usec)*1000)
 	}
 	q.Wait = q.Wait || wait
-	q.Data = b.format.Append(q.Data, m, &b.context)
-	q.Ends = append(q.Ends, len(q.Data))
+	if b.context.Sequence = 0; m.Origin.Local {
+		b.context.Sequence = b.destination.sequence.Add(1)
+	}
+	size := len(q.Data)
+	if q.Data = b.format.Append(q.Data, m, &b.context); len(q.Data) > size { // a template may come to nothing
+		q.Ends = append(q.Ends, len(q.Data))
+	}
 }
 
 // find is the batch of the key.

@@ -93,7 +93,7 @@ func (c *Common) syslog() appendFunc {
 	return func(dst []byte, m *logmsg.Message, ctx *template.Context) []byte {
 		out := m.Message
 		out.UTF8 = false
-		out.StructuredData = m.StructuredDataBytes()
+		out.StructuredData = ctx.StructuredData(m)
 		if c.messageID != nil {
 			data = c.messageID.append(data[:0], out.StructuredData)
 			out.StructuredData = data

@@ -11,7 +11,6 @@ import (
 	"bytes"
 	"net/netip"
 	"slices"
-	"strconv"
 
 	"kad/forwarder/internal/logmsg"
 	"kad/forwarder/internal/match"
@@ -226,14 +225,6 @@ func storeMatches(p *match.Matcher, m *logmsg.Message, value []byte) bool {
 	return true
 }
 
-// numbers are the names of numbered groups.
-var numbers = func() (names [256]logmsg.Name) {
-	for i := range names {
-		names[i] = logmsg.NameOf(strconv.Itoa(i))
-	}
-	return names
-}()
-
 // StoreGroups keeps what the named groups of a pattern matched at loc in value.
 func StoreGroups(p *match.Matcher, m *logmsg.Message, value []byte, loc []int, prefix string) {
 	for i, name := range p.Groups() {
@@ -247,9 +238,9 @@ func StoreGroups(p *match.Matcher, m *logmsg.Message, value []byte, loc []int, p
 // for groups before the last one that matched now.
 func StoreNumbers(m *logmsg.Message, value []byte, loc []int) {
 	last := 0
-	for i := 0; 2*i < len(loc) && i < len(numbers); i++ {
+	for i := 0; 2*i < len(loc) && i < len(logmsg.Matches); i++ {
 		if loc[2*i] >= 0 {
-			m.Set(numbers[i], value[loc[2*i]:loc[2*i+1]])
+			m.Set(logmsg.Matches[i], value[loc[2*i]:loc[2*i+1]])
 			last = i
 		}
 	}
@@ -258,17 +249,17 @@ func StoreNumbers(m *logmsg.Message, value []byte, loc []int) {
 
 // forget takes the values of the numbered groups from the one of number first on.
 func forget(m *logmsg.Message, first int) {
-	for _, name := range numbers[first:] {
+	for _, name := range logmsg.Matches[first:] {
 		m.Unset(name)
 	}
 }
 
 // StoreItems keeps items as $1, $2, ...; there is no $0 then.
 func StoreItems(m *logmsg.Message, items [][]byte) {
-	m.Unset(numbers[0])
-	items = items[:min(len(items), len(numbers)-1)]
+	m.Unset(logmsg.Matches[0])
+	items = items[:min(len(items), len(logmsg.Matches)-1)]
 	for i, item := range items {
-		m.Set(numbers[i+1], item)
+		m.Set(logmsg.Matches[i+1], item)
 	}
 	forget(m, len(items)+1)
 }

@@ -22,6 +22,7 @@ type Message struct {
 	Received syslog.Time // when the source read it
 	Origin   *Origin     // where it came from, never nil in a log path
 	Chained  bool        // Hostname is a chain: what the message said, a slash, the sender
+	Item     []byte      // $_: what a template stands for now, of several
 
 	noHeader bool   // PROGRAM or PID was changed: Tag is no longer true
 	exploded bool   // StructuredData is in pairs
@@ -38,6 +39,9 @@ type Origin struct {
 	Host   []byte     // HOST_FROM: name or address of the sender
 	Dest   netip.Addr // the local address it came to, if known
 	Port   uint16     // the local port, if any
+
+	Protocol uint8 // of IP: 6 is TCP; 0: none
+	Local    bool  // it is of this host: from a socket or a file
 }
 
 type pair struct {
@@ -48,7 +52,7 @@ type pair struct {
 // Reset makes m an empty message from origin, received at now, and keeps its memory.
 func (m *Message) Reset(origin *Origin, now syslog.Time) {
 	m.Message = syslog.Message{}
-	m.Received, m.Origin = now, origin
+	m.Received, m.Origin, m.Item = now, origin, nil
 	m.Chained, m.noHeader, m.exploded = false, false, false
 	m.pairs, m.tags, m.arena = m.pairs[:0], origin.Tags, m.arena[:0]
 }

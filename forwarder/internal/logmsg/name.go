@@ -1,6 +1,9 @@
 package logmsg
 
-import "strings"
+import (
+	"strconv"
+	"strings"
+)
 
 // A Field is what a name stands for.
 type Field uint8
@@ -56,6 +59,14 @@ func NameOf(name string) Name {
 	}
 	return n
 }
+
+// Matches are the names of what the numbered groups of a pattern matched: "0" is all of it.
+var Matches = func() (names [256]Name) {
+	for i := range names {
+		names[i] = NameOf(strconv.Itoa(i))
+	}
+	return names
+}()
 
 // String is the name as syslog-ng has it.
 func (n Name) String() string { return n.text }

@@ -115,7 +115,7 @@ func ParsePriority(text string) (syslog.Priority, error) {
 
 // A Header says what is done with a message besides parsing it.
 type Header struct {
-	NoParse, NoMultiLine, SanitizeUTF8, NoLegacyHeader, StoreRaw, Kernel bool
+	NoParse, NoMultiLine, SanitizeUTF8, NoLegacyHeader, StoreRaw, Kernel, EmptyLines bool
 
 	AssumeUTF8, ValidateUTF8 bool // messages, or those that are UTF-8, leave with a byte order mark where they leave by RFC 5424
 }
@@ -154,7 +154,9 @@ func HeaderOptions(flags []string) (p syslog.Parser, h Header, err error) {
 			h.AssumeUTF8 = true
 		case "validate_utf8":
 			h.ValidateUTF8 = true
-		case "guess_timezone", "empty_lines", "threaded":
+		case "empty_lines":
+			h.EmptyLines = true
+		case "guess_timezone", "threaded":
 		default:
 			return p, h, option.Errorf(fmt.Sprintf("flags[%d]", i), "flag %q is not known, want %s", f, strings.Join(headerFlags, ", "))
 		}
@@ -165,5 +167,5 @@ func HeaderOptions(flags []string) (p syslog.Parser, h Header, err error) {
 var headerFlags = []string{
 	"syslog_protocol", "no_parse", "no_hostname", "no_multi_line", "no_header", "store_legacy_msghdr", "dont_store_legacy_msghdr",
 	"expect_hostname", "sanitize_utf8", "validate_utf8", "assume_utf8", "no_rfc3164_fallback", "kernel", "check_hostname",
-	"store_raw_message", "guess_timezone",
+	"store_raw_message", "guess_timezone", "empty_lines",
 }

@@ -79,7 +79,7 @@ func TestHeaderOptions(t *testing.T) {
 		{"no-parse kernel no-multi-line sanitize-utf8 store-raw-message", syslog.Parser{}, Header{NoParse: true, Kernel: true, NoMultiLine: true, SanitizeUTF8: true, StoreRaw: true}},
 		{"dont-store-legacy-msghdr", syslog.Parser{}, Header{NoLegacyHeader: true}},
 		{"store-legacy-msghdr dont-store-legacy-msghdr", syslog.Parser{}, Header{}},
-		{"validate-utf8 assume_utf8 guess-timezone empty-lines threaded", syslog.Parser{}, Header{AssumeUTF8: true, ValidateUTF8: true}},
+		{"validate-utf8 assume_utf8 guess-timezone empty-lines threaded", syslog.Parser{}, Header{AssumeUTF8: true, ValidateUTF8: true, EmptyLines: true}},
 	} {
 		t.Run(test.flags, func(t *testing.T) {
 			p, h, err := HeaderOptions(strings.Fields(test.flags))

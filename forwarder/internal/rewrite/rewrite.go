@@ -44,6 +44,8 @@ var Drivers = map[string]func() Rewrite{
 	"set_time_zone": func() Rewrite { return &TimeZone{TimeStamp: "stamp"} },
 	"fix_time_zone": func() Rewrite { return &TimeZone{TimeStamp: "stamp", fix: true} },
 	"mask":          func() Rewrite { return &Mask{Mask: "*"} },
+	"set_matches":   func() Rewrite { return &Matches{} },
+	"unset_matches": func() Rewrite { return &Matches{unset: true} },
 }
 
 // A Common has the options of all rewrites.
@@ -247,9 +249,11 @@ func (g *Group) Process(m *logmsg.Message) bool {
 		}
 		if g.unset {
 			m.Unset(n)
-		} else {
-			m.Set(n, g.Template.AppendValue(nil, m, m.Macro(n)))
+			return
 		}
+		m.Item = m.Macro(n)
+		m.Set(n, g.Template.Append(nil, m, nil))
+		m.Item = nil
 	})
 	return true
 }

@@ -168,7 +168,7 @@ func TestInitErrors(t *testing.T) {
 // TestCondition has each driver with a condition that is not met: nothing changes.
 func TestCondition(t *testing.T) {
 	const line = `<13>1 2023-10-11T22:14:15.5+02:00 h1 app 7 - [a@1 x="1"] user=bob`
-	show := template.Must("$PRI $ISODATE $R_ISODATE $HOST $MSGHDR$MSG $SDATA $TAGS $k $l")
+	show := template.Must("$1 $PRI $ISODATE $R_ISODATE $HOST $MSGHDR$MSG $SDATA $TAGS $k $l")
 	for name, driver := range Drivers {
 		t.Run(name, func(t *testing.T) {
 			for _, met := range []bool{false, true} {
@@ -194,6 +194,11 @@ func TestCondition(t *testing.T) {
 					if !r.clear {
 						r.Tag = template.Must("new")
 					}
+				case *Matches:
+					common = &r.Common
+					if !r.unset {
+						r.Template = template.Must("a,b")
+					}
 				case *Priority:
 					r.Template, common = template.Must("0"), &r.Common
 				case *TimeZone:
@@ -207,6 +212,7 @@ func TestCondition(t *testing.T) {
 				}
 				m := parse(t, line)
 				m.Set(logmsg.NameOf("k"), []byte("old"))
+				m.Set(logmsg.NameOf("1"), []byte("matched"))
 				before := string(show.Append(nil, m, nil))
 				if !r.Process(m) {
 					t.Error("refused")

@@ -60,7 +60,7 @@ func (s *stdin) Run(ctx context.Context) error {
 	go func() {
 		r := s.newReader()
 		defer r.end()
-		done <- r.stream(os.Stdin, syslog.Framer{MaxSize: s.options.LogMsgSize})
+		done <- r.stream(os.Stdin, syslog.Framer{MaxSize: s.options.LogMsgSize, KeepEmpty: s.options.header.EmptyLines})
 	}()
 	select {
 	case err := <-done:

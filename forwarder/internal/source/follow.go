@@ -291,7 +291,7 @@ func (f *follower) read(ctx context.Context, file *followed) error {
 		if err != nil && !errors.Is(err, io.EOF) {
 			return err
 		}
-		framer := syslog.Framer{MaxSize: f.options.LogMsgSize}
+		framer := syslog.Framer{MaxSize: f.options.LogMsgSize, KeepEmpty: f.options.header.EmptyLines}
 		f.r.begin()
 		used, _ := f.r.frames(&framer, f.buf[:n]) // lines have no errors
 		f.r.flush()

@@ -51,6 +51,14 @@ func newNetwork(g *option.Globals) Driver {
 	}
 }
 
+// protocol is the number of the protocol above IP.
+func (n *Network) protocol() uint8 {
+	if n.Transport == "udp" {
+		return unix.IPPROTO_UDP
+	}
+	return unix.IPPROTO_TCP
+}
+
 func newSyslog(g *option.Globals) Driver {
 	n := newNetwork(g).(*Network)
 	n.Framing, n.Common.parser.RFC5424 = "octet_counting", true
@@ -184,7 +192,7 @@ func (n *Network) Open(in *Input) (Runner, error) {
 	}
 	return &listener{
 		Input: in, Listener: l, limit: n.MaxConnections, idleTimeout: time.Duration(n.IdleTimeout), vip: n.vip,
-		framer: syslog.Framer{Framing: framings[n.Framing], MaxSize: n.LogMsgSize, Trim: n.TrimLarge},
+		framer: syslog.Framer{Framing: framings[n.Framing], MaxSize: n.LogMsgSize, Trim: n.TrimLarge, KeepEmpty: n.header.EmptyLines},
 	}, nil
 }
 

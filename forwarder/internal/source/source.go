@@ -207,6 +207,14 @@ func (in *Input) origin(peer, local netip.AddrPort) *logmsg.Origin {
 		Dest:   local.Addr().Unmap(),
 		Port:   local.Port(),
 	}
+	switch d := in.driver.(type) {
+	case *Network:
+		o.Protocol = d.protocol()
+	case *RELP:
+		o.Protocol = d.protocol()
+	case *Unix, *File, *Stdin, *Internal:
+		o.Local = true
+	}
 	logmsg.OrderTags(o.Tags)
 	name := in.senderName(o.Peer)
 	if in.options.NormalizeHostnames {
@@ -350,7 +358,7 @@ func (r *reader) setHost(m *logmsg.Message) {
 		m.Hostname = []byte(o.HostOverride)
 	case o.KeepHostname && len(m.Hostname) > 0:
 		return // also if it is not normal
-	case o.ChainHostnames:
+	case o.ChainHostnames && o.Driver != "internal":
 		m.Hostname = r.chain(m.Hostname)
 		m.Chained = true
 	default:
@@ -362,7 +370,7 @@ func (r *reader) setHost(m *logmsg.Message) {
 func (r *reader) chain(said []byte) []byte {
 	between := byte('/')
 	switch {
-	case !r.origin.Peer.IsValid():
+	case r.origin.Local:
 		said, between = r.origin.Source, '@'
 	case len(said) == 0:
 		said = r.origin.Host

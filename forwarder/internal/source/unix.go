@@ -82,7 +82,7 @@ func (u *Unix) Open(in *Input) (Runner, error) {
 			return nil, errors.Join(err, l.Close())
 		}
 		return &listener{
-			Input: in, Listener: l, limit: u.MaxConnections, framer: syslog.Framer{MaxSize: u.LogMsgSize},
+			Input: in, Listener: l, limit: u.MaxConnections, framer: syslog.Framer{MaxSize: u.LogMsgSize, KeepEmpty: u.header.EmptyLines},
 		}, nil
 	}
 	p, err := in.listenPacket(&net.ListenConfig{}, "unixgram", u.Path)

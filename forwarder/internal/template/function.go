@@ -92,7 +92,7 @@ var forms map[string]func(t *Template, words []string) (part, error)
 func init() { // they call the parser
 	forms = map[string]func(t *Template, words []string) (part, error){
 		"if": parseIf, "or": parseOr, "grep": parseGrep, "template": parseTemplate, "sanitize": parseSanitize,
-		"format-json": parseJSON, "format-flat-json": parseFlatJSON, "format-welf": parseWELF, "map": parseMap,
+		"format-json": parseJSON, "format-flat-json": parseFlatJSON, "format-welf": parseWELF, "map": parseMap, "filter": parseFilter,
 		"names": parseNames, "values": parseValues, "list-search": parseSearch,
 	}
 	for name := range hashes {

@@ -271,11 +271,42 @@ func parseMap(t *Template, words []string) (part, error) {
 	args, err := parseArgs(t, words)
 	return macro(func(dst []byte, m *logmsg.Message, c *Context) []byte {
 		items := allItems(args[1:], m, c)
+		outer := m.Item
 		for i, item := range items {
-			inner := *c
-			inner.value = item
-			items[i] = args[0].append(nil, m, &inner)
+			m.Item = item
+			items[i] = args[0].append(nil, m, c)
 		}
+		m.Item = outer
 		return appendList(dst, items)
 	}), err
+}
+
+// parseFilter reads $(filter CONDITION LIST...): the items, each of which is $_ in the condition, for which it is true.
+func parseFilter(t *Template, words []string) (part, error) {
+	if len(words) < 1 {
+		return nil, fmt.Errorf("$(filter) has no arguments, want a condition and lists")
+	}
+	args, err := parseArgs(t, words[1:])
+	cond := t.condition("filter", words[0])
+	return macro(func(dst []byte, m *logmsg.Message, c *Context) []byte {
+		outer := m.Item
+		items := slices.DeleteFunc(allItems(args, m, c), func(item []byte) bool {
+			m.Item = item
+			return !(*cond)(m)
+		})
+		m.Item = outer
+		return appendList(dst, items)
+	}), err
+}
+
+// appendMatches appends a list of what the groups of the last pattern matched.
+func appendMatches(dst []byte, m *logmsg.Message, _ *Context) []byte {
+	var items [][]byte
+	for i, name := range logmsg.Matches[1:] {
+		if value := m.Value(name); value != nil {
+			items = append(items, slices.Repeat([][]byte{nil}, i-len(items))...)
+			items = append(items, value)
+		}
+	}
+	return appendList(dst, items)
 }

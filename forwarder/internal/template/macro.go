@@ -49,6 +49,9 @@ var macros = map[string]macro{
 	"DESTPORT": func(dst []byte, m *logmsg.Message, _ *Context) []byte {
 		return strconv.AppendUint(dst, uint64(m.Origin.Port), 10)
 	},
+	"PROTO": func(dst []byte, m *logmsg.Message, _ *Context) []byte {
+		return strconv.AppendUint(dst, uint64(m.Origin.Protocol), 10)
+	},
 	"MSGHDR": func(dst []byte, m *logmsg.Message, c *Context) []byte {
 		if c.Escape {
 			return c.appendValue(dst, m.AppendHeader(nil))
@@ -57,9 +60,21 @@ var macros = map[string]macro{
 	},
 	"SDATA": func(dst []byte, m *logmsg.Message, c *Context) []byte {
 		if c.Escape {
-			return c.appendValue(dst, m.StructuredDataBytes())
+			return c.appendValue(dst, c.StructuredData(m))
+		}
+		if c.Sequence > 0 {
+			return append(dst, c.StructuredData(m)...)
 		}
 		return m.AppendStructuredData(dst)
+	},
+	"SEQNUM": func(dst []byte, m *logmsg.Message, c *Context) []byte {
+		if c.Sequence > 0 {
+			return strconv.AppendUint(dst, c.Sequence, 10)
+		}
+		if n, err := strconv.Atoi(string(m.Value(sequenceID))); err == nil {
+			dst = strconv.AppendInt(dst, int64(n), 10)
+		}
+		return dst
 	},
 	"TAGS": func(dst []byte, m *logmsg.Message, _ *Context) []byte {
 		for i, tag := range m.Tags() {
@@ -72,6 +87,24 @@ var macros = map[string]macro{
 	},
 	"LOGHOST":   func(dst []byte, _ *logmsg.Message, _ *Context) []byte { return append(dst, hostname()...) },
 	"SYSUPTIME": func(dst []byte, _ *logmsg.Message, _ *Context) []byte { return appendUptime(dst) },
+}
+
+var sequenceID = logmsg.NameOf(logmsg.SDataPrefix + "meta.sequenceId")
+
+// StructuredData is that of m, with the number of a message of this host (RFC 5424, section 7.3.1), if it has none yet.
+func (c *Context) StructuredData(m *logmsg.Message) []byte {
+	data := m.StructuredDataBytes()
+	if c.Sequence == 0 || m.Value(sequenceID) != nil {
+		return data
+	}
+	number := append(strconv.AppendUint([]byte(` sequenceId="`), c.Sequence, 10), '"')
+	for p := range syslog.Params(data) {
+		if string(p.ID) == "meta" {
+			after := cap(data) - cap(p.ID) + len(p.ID) // p.ID is a part of data
+			return slices.Concat(data[:after], number, data[after:])
+		}
+	}
+	return slices.Concat(data, []byte("[meta"), number, []byte("]"))
 }
 
 var started = time.Now()

@@ -382,12 +382,48 @@ func appendJSON(dst []byte, values []pairValue, p *pairs) []byte {
 	root := &jsonNode{kids: []*jsonNode{}}
 	for _, v := range values {
 		key := p.key(v.name)
-		path := strings.Split(key[min(1, len(key)):], ".")
-		path[0] = key[:min(1, len(key))] + path[0]
-		root.insert(path, v)
+		if path := splitName(key); path != nil {
+			root.insert(path, v)
+		}
 	}
 	return root.append(dst)
 }
+
+// splitName parts a name at its dots, but for one at the begin of a part, and those of an enterprise number: "x",
+// "a@1.2.3", "y".
+func splitName(name string) (parts []string) {
+	start, end := 0, 0
+	for end < len(name) {
+		switch {
+		case name[end] == '@':
+			end = afterNumber(name, end+1)
+		case name[end] == '.' && end > start:
+			parts = append(parts, name[start:end])
+			end++
+			start = end
+		default:
+			end++
+			for end < len(name) && name[end] != '@' && name[end] != '.' {
+				end++
+			}
+		}
+	}
+	if start < end {
+		parts = append(parts, name[start:])
+	}
+	return parts
+}
+
+// afterNumber is where the enterprise number ends that begins at start: digits, with dots between them.
+func afterNumber(name string, start int) int {
+	end := start
+	for end < len(name) && (isDigit(name[end]) || name[end] == '.' && end+1 < len(name) && isDigit(name[end+1])) {
+		end++
+	}
+	return end
+}
+
+func isDigit(c byte) bool { return '0' <= c && c <= '9' }
 
 // insert puts a value in at its path. A value whose name is that of an object goes into the object.
 func (n *jsonNode) insert(path []string, v pairValue) {

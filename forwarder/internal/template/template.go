@@ -83,8 +83,7 @@ type Context struct {
 	TimeFormat TimeFormat
 	Zone       *time.Location // nil: that of each stamp
 	Escape     bool           // quotes and backslashes in values get a backslash, but not in what functions make of them
-
-	value []byte // $_
+	Sequence   uint64         // the number of a message of this host; 0: none
 }
 
 // Set makes c write times by f.
@@ -99,16 +98,9 @@ func (t *Template) Append(dst []byte, m *logmsg.Message, c *Context) []byte {
 	if c != nil {
 		return t.append(dst, m, c)
 	}
-	return t.AppendValue(dst, m, nil)
-}
-
-// AppendValue is Append without a context where $_ stands for value.
-func (t *Template) AppendValue(dst []byte, m *logmsg.Message, value []byte) []byte {
-	c := contexts.Get().(*Context)
+	c = contexts.Get().(*Context)
 	c.Set(t.formats)
-	c.value = value
 	dst = t.append(dst, m, c)
-	c.value = nil
 	contexts.Put(c)
 	return dst
 }
@@ -134,6 +126,9 @@ func (t *Template) AppendParts(dst []byte, m *logmsg.Message, c *Context, edit f
 	}
 	return dst
 }
+
+// SetZone makes times be written in a zone, without a context; nil: that of each stamp.
+func (t *Template) SetZone(zone *time.Location) { t.formats.Zone = zone }
 
 // String is the template as written.
 func (t *Template) String() string { return t.text }
@@ -253,6 +248,11 @@ func (p *parser) dollar(rest string) error {
 	switch {
 	case strings.HasPrefix(rest, "$"):
 		p.lit = append(p.lit, '$')
+		p.pos += 2
+		return nil
+	case strings.HasPrefix(rest, "*"):
+		p.flush()
+		p.t.parts = append(p.t.parts, macro(appendMatches))
 		p.pos += 2
 		return nil
 	case rest == "" || rest[0] != '{' && rest[0] != '(' && !isNameByte(rest[0]): // it stands for itself
@@ -396,7 +396,7 @@ func macroPart(name, def string) part {
 	case f != nil:
 		p = f
 	case name == "_":
-		p = macro(func(dst []byte, _ *logmsg.Message, c *Context) []byte { return append(dst, c.value...) })
+		p = macro(func(dst []byte, m *logmsg.Message, _ *Context) []byte { return append(dst, m.Item...) })
 	default:
 		p = value{logmsg.NameOf(name)}
 	}

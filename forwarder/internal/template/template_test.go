@@ -64,7 +64,7 @@ func TestAppend(t *testing.T) {
 		{bsd, "$(sanitize a/b 'c\td')|$(sanitize -i ab -r - cab)|$(basename /x/y)|$(dirname /x/y)|$(replace-delimiter ' ,' _ 'a b,c')", "a_b/c_d|c--|y|/x|a_b_c"},
 		{bsd, "$(format-json --pair a.b=1 --pair a.c=$MSG x=int(5) l=list(p,q) t=boolean(1))", `{"x":5,"t":true,"l":["p","q"],"a":{"c":"Accepted \"key\"","b":"1"}}`},
 		{ietf, "$(format-json --scope sdata)", `{"_SDATA":{"b@2":"","a@1":{"y":"q\"]","x":"1"}}}`},
-		{bsd, "$(format-json --key PR* --exclude PRI* --rekey P* --add-prefix q.)", `{"q":{"PROGRAM":"sshd"}}`},
+		{bsd, "$(format-json --key PR* --exclude PRI* --exclude PROTO --rekey P* --add-prefix q.)", `{"q":{"PROGRAM":"sshd"}}`},
 		{bsd, "$(format-welf --pair b='x y' --pair a=1)", `a=1 b="x y"`},
 		{bsd, "$(substr abc -3)|$(substr abc -4)|$(substr abc -4 2)|$(substr abc 1 -5)|$(substr abc 0 -1)|$(substr abc 3)|$(substr abc 2 x)", "abc||||ab||"},
 		{bsd, "$(uppercase é\xffß) $(lowercase É\xff A)", "É\xffß é\xff a"},
@@ -205,13 +205,11 @@ func TestLiteral(t *testing.T) {
 	}
 }
 
-func TestAppendValue(t *testing.T) {
+func TestItem(t *testing.T) {
 	m := parse(t, "<13>Oct 11 22:14:15 h app: text")
-	if got := string(Must("[$_]").AppendValue(nil, m, []byte("old"))); got != "[old]" {
-		t.Errorf("%s, want [old]", got)
-	}
-	if got := string(Must("[$_]").Append(nil, m, nil)); got != "[]" {
-		t.Errorf("%s, want [], the value of the last one is forgotten", got)
+	m.Item = []byte("outer")
+	if got := string(Must("[$_] $(map <$_> a,b) [$_]").Append(nil, m, nil)); got != "[outer] <a>,<b> [outer]" {
+		t.Errorf("%s, want [outer] <a>,<b> [outer]", got)
 	}
 }
 
