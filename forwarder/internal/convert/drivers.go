@@ -139,17 +139,19 @@ var sourceOptions = join(
 		"dns_cache":        {note: noCache},
 		"format":           {convert: only("syslog")},
 		"encoding":         {convert: only("utf-8", "UTF-8")},
-		"check_hostname":   {key: "flags", convert: checkHostname},
+		"check_hostname":   {key: "flags", convert: flagIf("check_hostname")},
 	},
 	leftOut(noTuning, "log_fetch_limit", "persist_name"),
 )
 
-// checkHostname is a flag in TOML.
-func checkHostname(t *translator, c *call) (value, bool) {
-	if v, ok := boolean(t, c); !ok || v == false {
-		return nil, false
+// flagIf is for a boolean that is a flag in TOML.
+func flagIf(name string) func(t *translator, c *call) (value, bool) {
+	return func(t *translator, c *call) (value, bool) {
+		if v, ok := boolean(t, c); !ok || v == false {
+			return nil, false
+		}
+		return list{name}, true
 	}
-	return list{"check_hostname"}, true
 }
 
 // defaultFacility and defaultSeverity keep the other half of the default, user.notice.
@@ -302,9 +304,18 @@ func sslOptions(t *translator, c *call) (value, bool) {
 }
 
 var unixSourceOptions = join(sourceOptions, socketOptions,
-	filePermissions, each(boolean, "create_dirs"), each(integer, "max_connections", "listen_backlog"),
+	each(ifGiven(mode), "perm"), each(ifGiven(text), "owner", "group"), each(boolean, "create_dirs"), each(integer, "max_connections", "listen_backlog"),
 	leftOut("a socket that is there is replaced", "optional"),
+	leftOut(noTuning, "so_sndbuf", "so_keepalive"),
 	leftOut("credentials of local senders are not taken", "pass_unix_credentials"),
+)
+
+var fileSourceOptions = join(sourceOptions, each(seconds, "follow_freq"), each(boolean, "read_old_records"),
+	options{
+		"multi_line_mode": {convert: only("none")},
+		"pad_size":        {convert: zeroOr(nil)},
+	},
+	leftOut("a file that is read is not made", "perm", "owner", "group", "dir_perm", "dir_owner", "dir_group"),
 )
 
 var pathOption = option{key: "path", convert: text}
@@ -318,17 +329,13 @@ var sourceDrivers = map[string]driver{
 	"syslog":      {name: "syslog", options: networkSourceOptions},
 	"unix_dgram":  {name: "unix_dgram", positional: []option{pathOption}, options: unixSourceOptions},
 	"unix_stream": {name: "unix_stream", positional: []option{pathOption}, options: unixSourceOptions},
-	"file": {name: "file", positional: []option{pathOption}, options: join(sourceOptions, each(seconds, "follow_freq"), options{
-		"read_old_records": {key: "read_old_records", convert: boolean},
-		"multi_line_mode":  {convert: only("none")},
-	})},
-	"wildcard_file": {name: "file", options: join(sourceOptions, each(seconds, "follow_freq"), options{
+	"file":        {name: "file", positional: []option{pathOption}, options: fileSourceOptions},
+	"wildcard_file": {name: "file", options: join(fileSourceOptions, options{
 		"base_dir":         {key: "base_dir", convert: text},
 		"filename_pattern": {key: "filename_pattern", convert: text},
 		"recursive":        {convert: falseOnly},
 		"monitor_method":   {note: noTuning},
 		"max_files":        {note: noTuning},
-		"read_old_records": {key: "read_old_records", convert: boolean},
 	})},
 	"systemd_journal": {name: "journal", priority: "local0.notice", options: join(sourceOptions,
 		each(text, "prefix"), each(boolean, "read_old_records"), each(integer, "max_field_size"))},
@@ -339,7 +346,7 @@ var sourceDrivers = map[string]driver{
 var destinationOptions = join(
 	each(template, "template"),
 	each(boolean, "template_escape"),
-	each(integer, "frac_digits", "log_fifo_size", "throttle"),
+	each(integer, "frac_digits", "log_fifo_size", "throttle", "truncate_size"),
 	each(seconds, "time_reopen"),
 	each(text, "time_zone"),
 	each(flags, "flags"),
@@ -347,6 +354,7 @@ var destinationOptions = join(
 		"ts_format":      {key: "ts_format", convert: timeFormat},
 		"send_time_zone": {key: "time_zone", convert: text},
 		"suppress":       {convert: zeroOr(nil)},
+		"pad_size":       {convert: zeroOr(nil)},
 		"mark_mode":      {note: "there are no mark messages"},
 		"mark_freq":      {note: "there are no mark messages"},
 		"on_error":       {convert: only("drop-message", "silently-drop-message")},
@@ -358,12 +366,13 @@ var destinationOptions = join(
 var fileOptions = join(
 	each(boolean, "create_dirs", "fsync"), filePermissions, each(seconds, "time_reap"), each(text, "local_time_zone"),
 	options{"overwrite_if_older": {convert: zeroOr(nil)}},
+	leftOut("a file that cannot be opened stops nothing else", "optional"),
 )
 
 var networkDestinationOptions = join(destinationOptions, socketOptions,
-	each(integer, "ip_protocol"),
 	options{
 		"port":             {key: "port", convert: port},
+		"ip_protocol":      {note: "the address tells"},
 		"destport":         {key: "port", convert: port},
 		"localip":          {key: "local_ip", convert: text},
 		"localport":        {key: "local_port", convert: port},
@@ -400,6 +409,9 @@ func failoverServers(t *translator, c *call) (value, bool) {
 	return keys, ok
 }
 
+var unixDestinationOptions = join(destinationOptions, socketOptions, options{"disk_buffer": diskBuffer},
+	leftOut(noTuning, "so_sndbuf", "so_rcvbuf", "so_keepalive"))
+
 var addressOption = option{key: "address", convert: text}
 
 var destinationDrivers = map[string]driver{
@@ -409,8 +421,8 @@ var destinationDrivers = map[string]driver{
 	"tcp6":        {name: "network", positional: []option{addressOption}, options: networkDestinationOptions, defaults: []entry{{key: "transport", value: "tcp"}, {key: "port", value: int64(514)}}},
 	"udp6":        {name: "network", positional: []option{addressOption}, options: networkDestinationOptions, defaults: []entry{{key: "transport", value: "udp"}}},
 	"syslog":      {name: "syslog", positional: []option{addressOption}, options: networkDestinationOptions},
-	"unix_dgram":  {name: "unix_dgram", positional: []option{pathOption}, options: join(destinationOptions, socketOptions, options{"disk_buffer": diskBuffer})},
-	"unix_stream": {name: "unix_stream", positional: []option{pathOption}, options: join(destinationOptions, socketOptions, options{"disk_buffer": diskBuffer})},
+	"unix_dgram":  {name: "unix_dgram", positional: []option{pathOption}, options: unixDestinationOptions},
+	"unix_stream": {name: "unix_stream", positional: []option{pathOption}, options: unixDestinationOptions},
 	"file":        {name: "file", positional: []option{pathOption}, options: join(destinationOptions, fileOptions)},
 	"pipe":        {name: "pipe", positional: []option{pathOption}, options: destinationOptions},
 	"program": {name: "program", positional: []option{{key: "command", convert: text}}, options: join(destinationOptions, options{
@@ -431,8 +443,9 @@ var parserOptions = each(template, "template")
 
 var parserDrivers = map[string]driver{
 	"csv_parser": {name: "csv", defaults: []entry{{key: "delimiters", value: " "}}, options: join(parserOptions, each(texts, "columns"), each(flags, "flags"), each(text, "prefix", "null", "quote_pairs"), options{
-		"delimiters": {convert: delimiters},
-		"quotes":     {key: "quote_pairs", convert: quotes},
+		"delimiters":   {convert: delimiters},
+		"drop_invalid": {key: "flags", convert: flagIf("drop_invalid")},
+		"quotes":       {key: "quote_pairs", convert: quotes},
 		"dialect": {key: "flags", convert: func(t *translator, c *call) (value, bool) {
 			t.diags.add(Warning, c.pos, "flags() has dialects that work: escape-backslash, escape-double-char",
 				"syslog-ng 3.38 loses the value of dialect(), what it does then is escape-none")

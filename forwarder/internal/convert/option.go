@@ -114,8 +114,12 @@ func flags(t *translator, c *call) (value, bool) {
 	l := list{}
 	for _, f := range v.(list) {
 		name := normalize(f.(string))
-		if name == "threaded" {
+		switch name {
+		case "threaded":
 			t.diags.add(Note, c.pos, "", "flag threaded is left out: all drivers are")
+			continue
+		case "ignore_errors":
+			t.diags.add(Note, c.pos, "", "flag ignore-errors is left out: what cannot be written is tried again")
 			continue
 		}
 		l = append(l, name)

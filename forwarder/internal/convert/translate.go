@@ -6,6 +6,7 @@ import (
 	"maps"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -171,6 +172,9 @@ func (t *translator) document(name string, statements []*statement, end *token) 
 		}
 		if names := t.defined[s.kind]; names != nil && names[s.name] != s {
 			continue // defined twice
+		}
+		if it := (&item{kind: s.kind, ref: s.name}); (s.kind == "parser" || s.kind == "rewrite") && t.channelsOf(it) != nil {
+			continue // stands where it is used
 		}
 		before := around(&s.tokens[0], nil)
 		sec := t.section(s)
@@ -557,6 +561,10 @@ func (t *translator) step(it *item) *table {
 		}
 		dst.set("filter", t.expression(it.expr, it.pos), first(it.expr, it.pos))
 	case "parser", "rewrite", "destination":
+		if channels := t.channelsOf(it); channels != nil {
+			dst.set("junction", t.branches(channels), it.pos)
+			break
+		}
 		objects := t.object(it)
 		var v value = objects
 		if len(objects) == 1 {
@@ -567,15 +575,31 @@ func (t *translator) step(it *item) *table {
 		if len(it.forks) == 0 {
 			return nil // lets everything through
 		}
-		var channels list
-		for _, fork := range it.forks {
-			channels = append(channels, element{value: t.branch(fork), comments: around(fork.head, nil), pos: fork.pos})
-		}
-		dst.set("junction", channels, it.pos)
+		dst.set("junction", t.branches(it.forks), it.pos)
 	case "if":
 		t.conditional(dst, it.pos, it.branches)
 	}
 	return dst
+}
+
+// channelsOf are the channels that a parser or rewrite is made of, nil if it is made of drivers.
+func (t *translator) channelsOf(it *item) []*body {
+	b := it.inner
+	if s := t.defined[it.kind][it.ref]; s != nil {
+		b = s.body
+	}
+	if it.kind == "destination" || b == nil || len(b.items) > 0 {
+		return nil
+	}
+	return b.forks
+}
+
+// branches translates channels.
+func (t *translator) branches(forks []*body) (channels list) {
+	for _, fork := range forks {
+		channels = append(channels, element{value: t.branch(fork), comments: around(fork.head, nil), pos: fork.pos})
+	}
+	return channels
 }
 
 // filterReference is the name of a filter, or, if it does not look like one, the expression that refers to it.
@@ -608,11 +632,7 @@ func (t *translator) steps(b *body) list {
 	}
 	if len(b.forks) > 0 {
 		dst := &table{}
-		var channels list
-		for _, fork := range b.forks {
-			channels = append(channels, element{value: t.branch(fork), comments: around(fork.head, nil), pos: fork.pos})
-		}
-		dst.set("junction", channels, b.pos)
+		dst.set("junction", t.branches(b.forks), b.pos)
 		steps = append(steps, dst)
 	}
 	return steps
@@ -701,9 +721,13 @@ func (t *translator) expression(tokens []token, pos Pos) string {
 		case tok.is(")") && len(calls) > 0:
 			calls = calls[:len(calls)-1]
 		}
-		if tok.kind == str {
+		n, isInteger := parseInteger(tok.text)
+		switch {
+		case tok.kind == str:
 			b.WriteString(quoteInFilter(tok.text))
-		} else {
+		case tok.kind == number && isInteger: // perhaps octal, or with a unit
+			b.WriteString(strconv.FormatInt(n, 10))
+		default:
 			b.WriteString(tok.text)
 		}
 	}

@@ -70,6 +70,7 @@ type Common struct {
 	LogFIFOSize    int                 `toml:"log_fifo_size"` // messages
 	LogFIFOBytes   option.Size         `toml:"log_fifo_bytes"`
 	TimeReopen     option.Duration     `toml:"time_reopen"`
+	TruncateSize   option.Size         `toml:"truncate_size"` // of a message, in bytes; 0: none is cut
 	Flags          []string            `toml:"flags"`
 	DiskBuffer     *queue.Options      `toml:"disk_buffer"` // nil: the queue is in memory
 

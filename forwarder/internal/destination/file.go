@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -99,7 +98,7 @@ func (f *files) Write(batches []*queue.Batch) error {
 		if name == "" {
 			name = b.Key
 		}
-		if slices.Contains(strings.Split(name, "/"), "..") || strings.ContainsRune(name, 0) {
+		if strings.Contains(name, "../") || strings.Contains(name, "/..") || strings.ContainsRune(name, 0) {
 			f.logger.Warn("file name from a message is refused", "path", name)
 			f.drop(badName, len(b.Ends))
 			continue

@@ -33,7 +33,19 @@ func (c *Common) text(priority bool) appendFunc {
 	case priority:
 		write = appendBSD
 	}
-	return c.oneLine(write)
+	return c.truncated(c.oneLine(write))
+}
+
+// truncated cuts what is longer than truncate_size.
+func (c *Common) truncated(write appendFunc) appendFunc {
+	if c.TruncateSize <= 0 {
+		return write
+	}
+	return func(dst []byte, m *logmsg.Message, ctx *template.Context) []byte {
+		size := len(dst) + int(c.TruncateSize)
+		dst = write(dst, m, ctx)
+		return dst[:min(len(dst), size)]
+	}
 }
 
 // oneLine makes blanks of the ends of lines in a message if the flag no_multi_line says so; the last byte stays.

@@ -148,9 +148,9 @@ func (n *Network) connections() *Network {
 func (n *Network) Format() Format {
 	switch {
 	case n.syslog && n.Transport != "udp" && n.Framing == "octet_counting":
-		return Format{Append: counted(n.oneLine(newline(n.Common.syslog()))), IsCounted: true}
+		return Format{Append: counted(n.truncated(n.oneLine(newline(n.Common.syslog())))), IsCounted: true}
 	case n.syslog:
-		return Format{Append: n.oneLine(newline(n.Common.syslog()))}
+		return Format{Append: n.truncated(n.oneLine(newline(n.Common.syslog())))}
 	case n.Framing == "octet_counting" && n.Transport != "udp":
 		return Format{Append: counted(n.text(true)), IsCounted: true}
 	}

@@ -161,7 +161,7 @@ func TestErrors(t *testing.T) {
 		{`match("a" in("MSG"))`, `at 11: "in" stands where type, flags, value, template should`},
 		{`match("a" template("$("))`, `at 20: template "$(": at 1: ) is missing`},
 		{`match("a" flags(nocase))`, `at 7: flag "nocase" is not known, want ignore_case, `},
-		{`match("a" type(posix))`, `at 7: type "posix" is not known, want pcre, string or glob`},
+		{`match("a" type(perl))`, `at 7: type "perl" is not known, want pcre, string or glob`},
 		{`in_list("list")`, `at 15: in_list("list") has no value(): whose value should be in the list?`},
 		{`in_list("list" type(string))`, `at 16: "type" stands where value should`},
 		{`in_list("none" value("HOST"))`, `in_list("none"): open none: no such file`},

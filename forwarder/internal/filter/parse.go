@@ -3,6 +3,7 @@ package filter
 import (
 	"bytes"
 	"cmp"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -173,7 +174,7 @@ func (p *parser) unary() (*node, error) {
 			return nil, err
 		}
 		return n, p.expect(")")
-	case p.tok.kind == tokenWord && p.peek() == '(':
+	case p.tok.kind == tokenWord && p.peek() == '(' && kinds[p.tok.text] == kindAny:
 		return p.call()
 	case p.tok.kind == tokenEnd:
 		return nil, p.unexpected("a filter function or a comparison")
@@ -196,8 +197,8 @@ func (c comparison) accepts(order int) bool {
 }
 
 func (p *parser) comparison() (*node, error) {
-	start, typed := p.tok.pos, p.tok.isNumber()
-	left, err := p.operand()
+	start := p.tok.pos
+	left, leftKind, err := p.operand()
 	if err != nil {
 		return nil, err
 	}
@@ -208,8 +209,7 @@ func (p *parser) comparison() (*node, error) {
 	if err := p.advance(); err != nil {
 		return nil, err
 	}
-	typed = typed || p.tok.isNumber()
-	right, err := p.operand()
+	right, rightKind, err := p.operand()
 	if err != nil {
 		return nil, err
 	}
@@ -219,8 +219,8 @@ func (p *parser) comparison() (*node, error) {
 	}
 	compare := compareTexts
 	switch {
-	case operator.text:
-	case typed:
+	case operator.text, leftKind == kindText && rightKind == kindText:
+	case leftKind != kindAny || rightKind != kindAny:
 		compare = compareNumbers
 	default:
 		p.expr.pending = append(p.expr.pending, func(env *Env) error {
@@ -273,8 +273,39 @@ func parseNumber(b []byte) (float64, bool) {
 	return f, err == nil
 }
 
-// operand reads a template: a text, a macro or a number.
-func (p *parser) operand() (*template.Template, error) {
+// A kind is what an operand is said to be.
+type kind uint8
+
+const (
+	kindAny kind = iota
+	kindText
+	kindNumber
+)
+
+// kinds are those that may be written before an operand: int("$PID").
+var kinds = map[string]kind{
+	"string": kindText, "int": kindNumber, "int32": kindNumber, "int64": kindNumber, "double": kindNumber, "float": kindNumber,
+}
+
+// operand reads a template: a text, a macro or a number; or its kind, with the template in parentheses.
+func (p *parser) operand() (t *template.Template, k kind, err error) {
+	if k = kinds[p.tok.text]; p.tok.kind == tokenWord && k != kindAny {
+		if err := errors.Join(p.advance(), p.expect("(")); err != nil {
+			return nil, k, err
+		}
+		if t, err = p.plainOperand(); err == nil {
+			err = p.expect(")")
+		}
+		return t, k, err
+	}
+	if p.tok.isNumber() {
+		k = kindNumber
+	}
+	t, err = p.plainOperand()
+	return t, k, err
+}
+
+func (p *parser) plainOperand() (*template.Template, error) {
 	if p.tok.kind != tokenString && p.tok.kind != tokenTemplate && p.tok.kind != tokenWord {
 		return nil, p.unexpected("a filter function, a text or a macro")
 	}

@@ -72,7 +72,7 @@ func Compile(pattern string, o Options) (*Matcher, error) {
 		}
 	}
 	switch o.Type {
-	case "", "pcre":
+	case "", "pcre", "posix":
 		m, err := compileRegexp(pattern, ignoreCase)
 		if err == nil {
 			m.groups = true

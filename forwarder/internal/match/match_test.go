@@ -143,7 +143,7 @@ func TestCompileErrors(t *testing.T) {
 		{"(", Options{}, `regular expression "(": missing closing ): "("`},
 		{"a{1001}", Options{}, `regular expression "a{1001}": invalid repeat count: "{1001}"`},
 		{"\xff", Options{}, `regular expression "\xff": invalid UTF-8: "\xff"`},
-		{"a", Options{Type: "posix"}, `type "posix" is not known, want pcre, string or glob`},
+		{"a", Options{Type: "perl"}, `type "perl" is not known, want pcre, string or glob`},
 		{"a", Options{Flags: []string{"nocase"}}, `flag "nocase" is not known, want ignore_case, prefix, substring, global, store_matches, utf8, newline or dupnames`},
 	} {
 		if _, err := Compile(test.pattern, test.options); err == nil || err.Error() != test.want {
