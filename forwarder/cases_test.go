@@ -97,23 +97,29 @@ type testCase struct {
 	Quiet       float64 // seconds that a complete output must stay as it is
 }
 
-// twoAtATime keeps the machine usable while the cases run.
-var twoAtATime = make(chan struct{}, 2)
+// fewAtATime keeps the machine usable while the cases run, which mostly wait.
+var fewAtATime = make(chan struct{}, 4)
 
-func runCases(t *testing.T, skip map[string]bool, p program) {
-	dirs, err := filepath.Glob("testdata/routing/*/syslog-ng.conf")
-	if err != nil || len(dirs) == 0 {
+// casesOf are the configurations of all cases: testdata/routing has those of the behaviour that is promised, a question
+// each, testdata/routing-more those of many small questions.
+func casesOf(t *testing.T) []string {
+	confs, err := filepath.Glob("testdata/routing*/*/syslog-ng.conf")
+	if err != nil || len(confs) == 0 {
 		t.Fatalf("no cases: %v", err)
 	}
-	for _, conf := range dirs {
+	return confs
+}
+
+func runCases(t *testing.T, skip map[string]bool, p program) {
+	for _, conf := range casesOf(t) {
 		dir := filepath.Dir(conf)
 		if skip[filepath.Base(dir)] {
 			continue
 		}
 		t.Run(filepath.Base(dir), func(t *testing.T) {
 			t.Parallel()
-			twoAtATime <- struct{}{}
-			defer func() { <-twoAtATime }()
+			fewAtATime <- struct{}{}
+			defer func() { <-fewAtATime }()
 			newRun(t, dir).execute(p)
 		})
 	}

@@ -30,8 +30,8 @@ func TestDifferential(t *testing.T) {
 	}
 	for end := time.Now().Add(length); time.Now().Before(end); seed++ {
 		ok := t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			twoAtATime <- struct{}{}
-			defer func() { <-twoAtATime }()
+			fewAtATime <- struct{}{}
+			defer func() { <-fewAtATime }()
 			g := &generator{Rand: rand.New(rand.NewPCG(seed, 0))}
 			config := g.config()
 			dir := t.TempDir()

@@ -60,6 +60,10 @@ var templates = []string{
 	`$(explode " " $MSG) $(list-append "$HOST" "$PROGRAM") $(list-count $MSG)`,
 	`$(names k.* j.*) $(values c?) $(list-search two $(explode " " $MSG)) $(list-search --mode glob "[kb]*" $MSG) $(max $MSG)`,
 	`$(base64-encode $MSG) $(url-encode $MSG) $(echo $PROGRAM $PID)`,
+	`$* $1 $(map "<$_>" $(explode " " $MSG)) $(filter ("$_" ne "two") $(explode " " $MSG)) $(list-slice 1:-1 $(explode " " $MSG))`,
+	`$(template t_line) $(template t_escaped) $SOURCE $PROTO $HOST_FROM`, `$(format-json --scope nv-pairs --exclude HOST_FROM --exclude k.* --key k.o,PRI)`,
+	`$(format-json --key k.* --rekey k.* --shift 2 --add-prefix "x.") $(format-welf --scope sdata)`,
+	`$(indent-multi-line $MSG)$(sha1 --length 6 $HOST) $(% $LEVEL_NUM 3) $(list-nth -1 $(explode " " $MSG))`,
 }
 
 // datedTemplates and datedOptions are those that only dated configurations have.
@@ -67,14 +71,19 @@ var (
 	datedTemplates = []string{
 		`$ISODATE $HOST $MSGHDR$MSG`, `$RAWMSG`, `$DATE|$FULLDATE|$UNIXTIME|$STAMP|$TZ|$MSEC`, `$YEAR-$MONTH-$DAY $HOUR:$MIN:$SEC $WEEK_DAY $WEEK $YEAR_DAY $AMPM $HOUR12 $MONTH_ABBREV`, `$S_DATE $S_STAMP ${S_USEC}`,
 	}
-	datedOptions = []string{`ts-format(iso)`, `ts-format(full)`, `ts-format(unix)`, `frac-digits(3)`, `frac-digits(6)`, `time-zone("America/New_York")`, `send-time-zone("+03:30")`}
+	datedOptions = []string{`ts-format(iso)`, `ts-format(full)`, `ts-format(unix)`, `frac-digits(3)`, `frac-digits(6)`, `time-zone("America/New_York")`, `send-time-zone("+03:30")`, `local-time-zone("Asia/Tokyo")`}
 )
 
 // destinations are six files and two servers, which write stamps in dated configurations.
 func (g *generator) destinations() string {
 	var b strings.Builder
+	b.WriteString(namedTemplates)
 	for i := range 6 {
-		fmt.Fprintf(&b, "destination d%d { file(\"@@DIR@@/out/d%d\" %s); };\n", i, i, g.format(true))
+		file := fmt.Sprintf("file(\"@@DIR@@/out/d%d%s\" %s);", i, g.suffix(), g.format(true))
+		if g.chance(10) {
+			file = "channel { " + "rewrite { " + g.rewriting() + " }; destination { " + file + " }; };"
+		}
+		fmt.Fprintf(&b, "destination d%d { %s };\n", i, file)
 	}
 	servers := []string{"network", "network"}
 	flags := []string{"", "", "flags(no-multi-line)"}
@@ -86,6 +95,22 @@ func (g *generator) destinations() string {
 		fmt.Fprintf(&b, "destination d%d { %s(\"127.0.0.1\" port(@@PORT%d@@) %s %s); };\n", i+6, driver, i+3, g.format(!g.dated), pick(g, flags))
 	}
 	return b.String()
+}
+
+const namedTemplates = `template t_line { template("$PRI $HOST $MSGHDR$MSG"); };
+template t_escaped { template("<$MSG>"); template-escape(yes); };
+`
+
+// suffix makes many files of one destination.
+func (g *generator) suffix() string {
+	if !g.chance(15) {
+		return ""
+	}
+	suffixes := []string{"-$FACILITY", "-$LEVEL-${k.k}", "-$(sanitize $PROGRAM)", "-${nothing:-none}"}
+	if g.dated {
+		suffixes = append(suffixes, "-$YEAR", "-$S_HOUR")
+	}
+	return pick(g, suffixes)
 }
 
 // format is how a destination writes.
@@ -107,6 +132,9 @@ func (g *generator) format(template bool) string {
 	}
 	if g.chance(10) {
 		parts = append(parts, "template-escape(yes)")
+	}
+	if g.chance(5) {
+		parts = append(parts, "truncate-size(30)")
 	}
 	return strings.Join(parts, " ")
 }
@@ -133,7 +161,7 @@ func (g *generator) rewriting() string {
 		`subst("o" "0" value("MESSAGE") flags(global)`, `subst("one" "$HOST" value("MESSAGE") type(string)`, `subst("(\\d+)" "<$1>" value("MESSAGE") type(pcre) flags(global, store-matches)`,
 		`subst("O" "" value("MESSAGE") flags(ignore-case)`,
 		`set-severity("crit"`, `set-severity("$(% $PRI 8)"`, `set-facility("mail"`, `set-facility("${k.k}"`, `set-pri("33"`,
-		`set-tag("tagged"`, `clear-tag("two"`, `unset(value("PROGRAM")`, `unset(value("k.k")`, `rename("k.k" "k.o"`, `groupset("($_)" values("k.*" "HOST")`, `groupunset(values("j.*" "c?")`,
+		`set-tag("tagged"`, `clear-tag("two"`, `unset(value("PROGRAM")`, `unset(value("k.k")`, `set-matches("a,b c,$PROGRAM"`, `set-matches("$(explode ' ' $MSG)"`, `unset-matches(`, `set("$*" value("k.o")`, `set("r" value("RAWMSG")`, `rename("k.k" "k.o"`, `groupset("($_)" values("k.*" "HOST")`, `groupunset(values("j.*" "c?")`,
 	})
 	if g.chance(25) {
 		text += " condition(" + pick(g, expressions) + ")"

@@ -289,13 +289,18 @@ func parseFilter(t *Template, words []string) (part, error) {
 	args, err := parseArgs(t, words[1:])
 	cond := t.condition("filter", words[0])
 	return macro(func(dst []byte, m *logmsg.Message, c *Context) []byte {
-		outer := m.Item
-		items := slices.DeleteFunc(allItems(args, m, c), func(item []byte) bool {
-			m.Item = item
-			return !(*cond)(m)
-		})
+		outer, start := m.Item, len(dst)
+		for _, m.Item = range allItems(args, m, c) {
+			if !(*cond)(m) {
+				continue
+			}
+			if len(dst) > start && dst[len(dst)-1] != ',' {
+				dst = append(dst, ',')
+			}
+			dst = append(dst, m.Item...) // as it is, syslog-ng puts no quotes around it
+		}
 		m.Item = outer
-		return appendList(dst, items)
+		return dst
 	}), err
 }
 
