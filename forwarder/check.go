@@ -12,6 +12,7 @@ import (
 
 var checkFlags = []cli.Flag{
 	configFlag, cli.OutputFlag("text", "json"),
+	&cli.BoolFlag{Name: "print-effective", Usage: "print the configuration as it is used, with the defaults of what it leaves out"},
 	&cli.BoolFlag{Name: "no-environment", Usage: "leave out this host: certificates' dates, directories, disk buffers, addresses that two sources have"},
 }
 
@@ -48,6 +49,9 @@ func newFinding(err error) finding {
 
 // check prints each error and each warning with its line and a caret. Only errors make it fail.
 func check(c *cli.Context) error {
+	if c.Bool("print-effective") && c.String("output") != "text" {
+		return cli.Usagef("--print-effective prints TOML, it does not go with --output %s", c.String("output"))
+	}
 	found := findings{Schema: 1, Errors: []finding{}, Warnings: []finding{}}
 	got, err := load(c)
 	joined, several := errors.AsType[interface {
@@ -72,7 +76,10 @@ func check(c *cli.Context) error {
 	if len(found.Errors) > 0 {
 		return cli.Exit(cli.BadConfig, nil)
 	}
-	return nil
+	if c.Bool("print-effective") {
+		_, err = fmt.Fprint(c.App.Writer, got.Effective())
+	}
+	return err
 }
 
 // examine looks at a configuration that is right in itself.

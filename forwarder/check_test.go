@@ -122,3 +122,19 @@ FILE:13:1: destination.d.path: directory DIR/none does not exist
 		t.Errorf("check has made something in %s: %v, %v", dir, entries, err)
 	}
 }
+
+// What check prints as effective has the defaults, and nothing when the configuration is wrong.
+func TestPrintEffective(t *testing.T) {
+	file := write(t, "f.toml", lintHead+"[log.a]\nsource = ['s', 't']\nsteps = [{ filter = 'f' }]\ndestination = ['d']")
+	code, stdout, stderr := forwarder(t, "", "check", "--print-effective", "-c", file)
+	if code != 0 || stderr != "" || !strings.Contains(stdout, "\n[destination.d]\ndriver = \"stdout\"\n") || !strings.Contains(stdout, "\nlog_fifo_size = 10000\n") {
+		t.Errorf("code %d\n%s%s", code, stdout, stderr)
+	}
+	bad := write(t, "bad.toml", "[log.a]\nsource = ['none']")
+	if code, stdout, stderr := forwarder(t, "", "check", "--print-effective", "-c", bad); code == 0 || stdout != "" || !strings.Contains(stderr, `no source "none"`) {
+		t.Errorf("code %d\n%s%s", code, stdout, stderr)
+	}
+	if code, _, stderr := forwarder(t, "", "check", "--print-effective", "-o", "json", "-c", file); code != 2 {
+		t.Errorf("code %d, want 2\n%s", code, stderr)
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net/netip"
 	"os"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -37,6 +38,7 @@ type Config struct {
 	Warnings []*conf.Error
 
 	names   *environment
+	record  record
 	name    string // of the file
 	data    []byte
 	drivers []placed // of sources and destinations
@@ -66,7 +68,7 @@ func Load(name string) (*Config, error) {
 func Parse(name string, data []byte) (*Config, error) {
 	var root document
 	file, _ := conf.Decode(name, data, &root) // what is wrong is in file, and what else is wrong follows
-	b := &builder{decoder: decoder{File: file, order: map[string]int{}}, config: &Config{Globals: option.Defaults(), Texts: map[string]string{}}}
+	b := &builder{decoder: decoder{File: file, order: map[string]int{}, filled: map[string]reflect.Value{}}, config: &Config{Globals: option.Defaults(), Texts: map[string]string{}}}
 	b.decoder.env, b.decoder.use = b.names, b.use
 	b.used, b.places, b.anonymous = map[string]bool{}, map[*logpath.Statement]string{}, map[string]int{}
 	for i, path := range file.Paths() {
@@ -80,6 +82,7 @@ func Parse(name string, data []byte) (*Config, error) {
 	}
 	b.config.names, b.config.name, b.config.data = b.names(), name, data
 	b.config.Warnings = b.warnings(name, data)
+	b.config.record = record{&b.decoder, &root}
 	return b.config, nil
 }
 

@@ -21,9 +21,10 @@ type table = map[string]any
 // A decoder fills the options of drivers from tables, and reports everything that is wrong with them.
 type decoder struct {
 	*conf.File
-	env   func() *environment
-	use   func(kind string, names ...string) // notes which objects are named
-	order map[string]int                     // of paths in the file
+	env    func() *environment
+	use    func(kind string, names ...string) // notes which objects are named
+	order  map[string]int                     // of paths in the file
+	filled map[string]reflect.Value           // what tables were decoded into, by path
 	// resolve are the templates and expressions that were met, to be resolved when all names are known.
 	resolve []func()
 }
@@ -101,8 +102,9 @@ func kindOf(v any) string {
 
 // fill decodes t into the struct that into points to. Keys in skip are the caller's.
 func (d *decoder) fill(path string, t table, into any, skip ...string) {
+	d.filled[path] = reflect.ValueOf(into).Elem()
 	fields := map[string]reflect.Value{}
-	fieldsOf(reflect.ValueOf(into).Elem(), fields)
+	fieldsOf(d.filled[path], fields)
 	for _, key := range d.keys(path, t) {
 		if slices.Contains(skip, key) {
 			continue

@@ -173,7 +173,7 @@ func (d *document) elements(elements list, indent string) {
 func render(v value, indent, column int) string {
 	switch v := v.(type) {
 	case string:
-		return quote(v)
+		return conf.Quote(v)
 	case bool:
 		return strconv.FormatBool(v)
 	case int64:
@@ -240,50 +240,11 @@ func keyPath(parts []string) string {
 func bare(key string) string {
 	for _, c := range []byte(key) {
 		if !(c == '-' || c == '_' || '0' <= c && c <= '9' || 'a' <= c|0x20 && c|0x20 <= 'z') {
-			return basic(key)
+			return conf.Key(key)
 		}
 	}
 	if key == "" {
 		return `""`
 	}
 	return key
-}
-
-// quote is a TOML string in the form that needs the fewest escapes.
-func quote(s string) string {
-	plain := !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f || r == 0xfffd })
-	switch {
-	case !plain || !strings.ContainsAny(s, `"\`):
-		return basic(s)
-	case !strings.Contains(s, "'"):
-		return "'" + s + "'"
-	case !strings.Contains(s, "'''") && !strings.HasSuffix(s, "'"):
-		return "'''" + s + "'''"
-	}
-	return basic(s)
-}
-
-// basic is a TOML string in double quotes. Bytes that are not UTF-8, for which the lexer has an error, become U+FFFD.
-func basic(s string) string {
-	var b strings.Builder
-	b.WriteByte('"')
-	for _, r := range s {
-		switch {
-		case r == '"' || r == '\\':
-			b.WriteByte('\\')
-			b.WriteRune(r)
-		case r == '\n':
-			b.WriteString(`\n`)
-		case r == '\t':
-			b.WriteString(`\t`)
-		case r == '\r':
-			b.WriteString(`\r`)
-		case r < ' ' || r == 0x7f:
-			fmt.Fprintf(&b, `\u%04x`, r)
-		default:
-			b.WriteRune(r)
-		}
-	}
-	b.WriteByte('"')
-	return b.String()
 }

@@ -60,6 +60,9 @@ var timeFormats = map[string]TimeFormat{
 	"rfc3164": RFC3164, "bsd": RFC3164, "rfc3339": RFC3339, "iso": RFC3339, "full": Full, "unix": Unix, "utc": Unix,
 }
 
+// String is the name of the format.
+func (f TimeFormat) String() string { return [...]string{"rfc3164", "rfc3339", "full", "unix"}[f] }
+
 // UnmarshalText reads the name of a time format.
 func (f *TimeFormat) UnmarshalText(text []byte) error {
 	v, ok := timeFormats[string(text)]
