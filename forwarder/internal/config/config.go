@@ -220,8 +220,8 @@ func (b *builder) build(root *document) {
 	b.each("log", root.Log, func(path, name string, t table) {
 		b.graph.Paths = append(b.graph.Paths, b.statement(path, name, t, true))
 	})
-	for _, resolve := range b.resolve {
-		resolve()
+	for i := 0; i < len(b.resolve); i++ { // the steps of drivers have more to resolve
+		b.resolve[i]()
 	}
 	b.graph.UnmatchedEmbeddedRefuses = b.config.UnmatchedEmbedded == "unprocessed"
 	b.config.Graph = &b.graph

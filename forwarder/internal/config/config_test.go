@@ -195,3 +195,27 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// What stands in the steps of a driver is resolved as everything else: an unknown name is an error, and not one at run time.
+func TestStepsOfDrivers(t *testing.T) {
+	const text = `
+[source.s]
+driver = "stdin"
+steps = [{ rewrite = { driver = "set", value = "x", template = "$(if filter(FILTER) a b)" } }]
+[filter.f]
+expr = "facility(mail)"
+[destination.d]
+driver = "stdout"
+steps = [{ rewrite = { driver = "unset", value = "x", condition = "filter(FILTER)" } }]
+[log.a]
+source = ["s"]
+destination = ["d"]
+`
+	if _, err := Parse("f.toml", []byte(strings.ReplaceAll(text, "FILTER", "f"))); err != nil {
+		t.Error(err)
+	}
+	_, err := Parse("f.toml", []byte(strings.ReplaceAll(text, "FILTER", "none")))
+	if err == nil || strings.Count(err.Error(), `no filter "none"`) != 2 {
+		t.Errorf("%v, want two filters that are not there", err)
+	}
+}
