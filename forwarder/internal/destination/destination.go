@@ -209,7 +209,10 @@ func (d *Destination) Certificate() *x509.Certificate {
 	if d.sender == nil || d.sender.network.TLS == nil {
 		return nil
 	}
-	return option.Leaf(d.sender.network.TLS.config.Load())
+	if list := d.sender.network.TLS.config.Load().Certificates; len(list) > 0 {
+		return list[0].Leaf
+	}
+	return nil
 }
 
 // Failure is why nothing is sent at the moment, empty if it is. A destination with servers has a Status instead.

@@ -85,6 +85,29 @@ func TestNATSTLS(t *testing.T) {
 	})
 }
 
+// A certificate of ours that was replaced is used when the connection is made anew.
+func TestNATSRenewal(t *testing.T) {
+	ca := newAuthority(t)
+	trusted := writePEM(t, filepath.Join(t.TempDir(), "ca"), "CERTIFICATE", ca.der)
+	cert, key := keepPair(t, ca.issue(t, "127.0.0.1", time.Now().Add(-time.Minute)))
+	server := natstest.Start(t, fmt.Sprintf("tls { cert_file: %q, key_file: %q, ca_file: %q, verify: true }", cert, key, trusted))
+	n := natsCreate(server)
+	own, ownKey := keepPair(t, ca.issue(t, "127.0.0.2", time.Now().Add(-time.Minute)))
+	n.TLS = &option.ClientTLS{CAFile: trusted, CertFile: own, KeyFile: ownKey}
+	r := startNATS(t, n)
+	r.send("first")
+	r.untilSent(1)
+	before := r.Certificate()
+	writePEM(t, own, "CERTIFICATE", ca.issue(t, "127.0.0.2", time.Now()).Certificate[0])
+	server.Kill()
+	server.Restart()
+	r.send("second")
+	r.untilSent(2)
+	if after := r.Certificate(); !after.NotAfter.After(before.NotAfter) {
+		t.Errorf("the certificate ends %v, before it was %v", after.NotAfter, before.NotAfter)
+	}
+}
+
 // Who we are is said by a seed or by credentials, and who is not known gets no further.
 func TestNATSIdentity(t *testing.T) {
 	user := natstest.NewUser(t)

@@ -31,7 +31,7 @@ type Options struct {
 	TLS             *option.ClientTLS `toml:"tls"`
 	CreateStream    *CreateStream     `toml:"create_stream"` // nil: a stream that does not exist is an error
 
-	certificate *x509.Certificate
+	renewal *option.Renewal // of our certificate
 }
 
 // CreateStream describes a stream that is made if there is none of its name. One that exists is used as it is.
@@ -51,7 +51,9 @@ const MinVersion = "2.9.0"
 const requestTimeout = 5 * time.Second
 
 // Defaults are the options with their defaults.
-func Defaults() Options { return Options{ConnectTimeout: option.Duration(5 * time.Second)} }
+func Defaults() Options {
+	return Options{ConnectTimeout: option.Duration(5 * time.Second), renewal: new(option.Renewal)}
+}
 
 // Init checks the options. Its error is an *option.Error.
 func (o *Options) Init() error {
@@ -78,13 +80,6 @@ func (o *Options) Init() error {
 		if err := c.init(); err != nil {
 			return option.In("create_stream", err)
 		}
-	}
-	if o.TLS != nil {
-		config, err := o.TLS.Load()
-		if err != nil {
-			return err
-		}
-		o.certificate = option.Leaf(config)
 	}
 	_, err := o.identity()
 	return err
@@ -139,7 +134,7 @@ func (o *Options) identity() (list []nats.Option, err error) {
 		list = append(list, key)
 	}
 	if o.TLS != nil {
-		config, err := o.TLS.Load()
+		config, err := o.renewal.Load(o.TLS)
 		if err != nil {
 			return nil, err
 		}
@@ -285,4 +280,4 @@ func (o *Options) CheckEnvironment(report option.Report) {
 }
 
 // Certificate is ours, nil if there is none.
-func (o *Options) Certificate() *x509.Certificate { return o.certificate }
+func (o *Options) Certificate() *x509.Certificate { return o.renewal.Certificate() }

@@ -32,7 +32,7 @@ type Options struct {
 	SASL           *SASL             `toml:"sasl"` // nil: brokers do not ask who we are
 	TLS            *option.ClientTLS `toml:"tls"`
 
-	certificate *x509.Certificate
+	renewal *option.Renewal // of our certificate
 }
 
 // SASL says who we are by a password.
@@ -43,7 +43,9 @@ type SASL struct {
 }
 
 // Defaults are the options with their defaults.
-func Defaults() Options { return Options{ConnectTimeout: option.Duration(5 * time.Second)} }
+func Defaults() Options {
+	return Options{ConnectTimeout: option.Duration(5 * time.Second), renewal: new(option.Renewal)}
+}
 
 // Init checks the options. Its error is an *option.Error.
 func (o *Options) Init() error {
@@ -54,13 +56,6 @@ func (o *Options) Init() error {
 		if host, port, err := net.SplitHostPort(b); err != nil || host == "" || port == "" {
 			return option.Errorf(fmt.Sprintf("brokers[%d]", i), `%q is not like "192.0.2.1:9092"`, b)
 		}
-	}
-	if o.TLS != nil {
-		config, err := o.TLS.Load()
-		if err != nil {
-			return err
-		}
-		o.certificate = option.Leaf(config)
 	}
 	_, err := o.identity()
 	return err
@@ -74,7 +69,7 @@ func (o *Options) CheckEnvironment(report option.Report) {
 }
 
 // Certificate is ours, nil if there is none.
-func (o *Options) Certificate() *x509.Certificate { return o.certificate }
+func (o *Options) Certificate() *x509.Certificate { return o.renewal.Certificate() }
 
 // identity is who we are and whom we trust, read from the files.
 func (o *Options) identity() (list []kgo.Opt, err error) {
@@ -86,7 +81,7 @@ func (o *Options) identity() (list []kgo.Opt, err error) {
 		list = append(list, mechanism)
 	}
 	if o.TLS != nil {
-		config, err := o.TLS.Load()
+		config, err := o.renewal.Load(o.TLS)
 		if err != nil {
 			return nil, err
 		}
@@ -99,23 +94,38 @@ func (s *SASL) load() (kgo.Opt, error) {
 	if s.User == "" {
 		return nil, option.Errorf("user", "the user is required")
 	}
-	text, err := os.ReadFile(s.PasswordFile)
-	if err != nil {
-		return nil, option.Errorf("password_file", "%w", err)
+	if _, err := s.password(); err != nil {
+		return nil, err
 	}
-	password, _, _ := strings.Cut(string(text), "\n")
-	if password == "" {
-		return nil, option.Errorf("password_file", "%s has no password in its first line", s.PasswordFile)
+	byScram := func(context.Context) (scram.Auth, error) {
+		password, err := s.password()
+		return scram.Auth{User: s.User, Pass: password}, err
 	}
 	switch s.Mechanism {
 	case "plain":
-		return kgo.SASL(plain.Auth{User: s.User, Pass: password}.AsMechanism()), nil
+		return kgo.SASL(plain.Plain(func(context.Context) (plain.Auth, error) {
+			password, err := s.password()
+			return plain.Auth{User: s.User, Pass: password}, err
+		})), nil
 	case "scram_sha_256":
-		return kgo.SASL(scram.Auth{User: s.User, Pass: password}.AsSha256Mechanism()), nil
+		return kgo.SASL(scram.Sha256(byScram)), nil
 	case "scram_sha_512":
-		return kgo.SASL(scram.Auth{User: s.User, Pass: password}.AsSha512Mechanism()), nil
+		return kgo.SASL(scram.Sha512(byScram)), nil
 	}
 	return nil, option.Errorf("mechanism", "%q is not known, want plain, scram_sha_256 or scram_sha_512", s.Mechanism)
+}
+
+// password reads the password, for each connection.
+func (s *SASL) password() (string, error) {
+	text, err := os.ReadFile(s.PasswordFile)
+	if err != nil {
+		return "", option.Errorf("password_file", "%w", err)
+	}
+	password, _, _ := strings.Cut(string(text), "\n")
+	if password == "" {
+		return "", option.Errorf("password_file", "%s has no password in its first line", s.PasswordFile)
+	}
+	return password, nil
 }
 
 // requestTimeout is how long brokers may take to answer what is asked about topics.

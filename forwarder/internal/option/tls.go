@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 )
 
@@ -86,16 +87,37 @@ func LoadCAs(file, dir string) (*x509.CertPool, error) {
 	return pool, nil
 }
 
+// A Renewal has our certificate read for each handshake, where a driver connects anew by itself: a file that was replaced counts,
+// one that is no good does not.
+type Renewal struct {
+	used atomic.Pointer[x509.Certificate] // in the last handshake, or the next one
+}
+
+// Load is that of t. Its error is an *Error.
+func (r *Renewal) Load(t *ClientTLS) (*tls.Config, error) {
+	config, err := t.Load()
+	if err != nil || len(config.Certificates) == 0 {
+		return config, err
+	}
+	first := config.Certificates[0]
+	config.Certificates = nil
+	r.used.Store(first.Leaf)
+	config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+		pair, err := tls.LoadX509KeyPair(t.CertFile, t.KeyFile)
+		if err != nil {
+			pair = first
+		}
+		r.used.Store(pair.Leaf)
+		return &pair, nil
+	}
+	return config, nil
+}
+
+// Certificate is ours, nil if there is none.
+func (r *Renewal) Certificate() *x509.Certificate { return r.used.Load() }
+
 // CheckEnvironment looks at the dates of the certificates.
 func (t *ClientTLS) CheckEnvironment(report Report) {
 	CheckCertificates("tls.cert_file", t.CertFile, time.Now(), report)
 	CheckCertificates("tls.ca_file", t.CAFile, time.Now(), report)
-}
-
-// Leaf is our certificate, nil if there is none.
-func Leaf(c *tls.Config) *x509.Certificate {
-	if len(c.Certificates) == 0 {
-		return nil
-	}
-	return c.Certificates[0].Leaf
 }
