@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -120,7 +121,7 @@ func (h *liveHost) start(conf string, env []string, args ...string) {
 	}
 	h.t.Cleanup(func() {
 		cmd.Process.Signal(unix.SIGTERM)
-		time.AfterFunc(10*time.Second, func() { cmd.Process.Kill() })
+		time.AfterFunc(time.Minute, func() { cmd.Process.Kill() })
 		cmd.Wait()
 		if h.t.Failed() {
 			said, _ := os.ReadFile(log.Name())
@@ -134,7 +135,7 @@ func (h *liveHost) find(opt FindOptions, n int) []*Process {
 	h.t.Helper()
 	var ps []*Process
 	var err error
-	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
 		ps, err = Find(opt)
 		if len(ps) == n && !slices.ContainsFunc(ps, func(p *Process) bool { return p.VRRP == 0 || !h.holds(p) }) {
 			return ps
@@ -165,7 +166,7 @@ vrrp_instance A {
 
 func dump(t *testing.T, p *Process) *Dump {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second) // a reload may lose the signal: half of it then goes by
 	defer cancel()
 	d, err := p.Dump(ctx)
 	if err != nil {
@@ -262,7 +263,7 @@ func TestLiveContainer(t *testing.T) {
 	h.run("hostname loghost07.example.com")
 	h.start(strings.Replace(liveInstance, "state MASTER", "@loghost07 state MASTER\n@^loghost07 state BACKUP", 1), nil)
 	var p *Process
-	for end := time.Now().Add(10 * time.Second); p == nil; time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); p == nil; time.Sleep(10 * time.Millisecond) {
 		ps, err := Find(FindOptions{Run: t.TempDir()})
 		if i := slices.IndexFunc(ps, h.holds); i >= 0 && ps[i].VRRP != 0 {
 			p = ps[i]
@@ -296,7 +297,7 @@ func TestLiveTwo(t *testing.T) {
 	for _, p := range ps {
 		all.Go(func() {
 			for range 30 {
-				ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 				d, err := p.Dump(ctx)
 				cancel()
 				if err != nil {
@@ -314,7 +315,7 @@ func TestLiveNoVRRP(t *testing.T) {
 	h := newLiveHost(t, 0)
 	h.start("bfd_instance b {\n neighbor_ip 192.0.2.2\n source_ip 192.0.2.1\n}\n", nil)
 	var ps []*Process
-	for end := time.Now().Add(10 * time.Second); len(ps) == 0 || len(ps[0].Children) == 0; time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); len(ps) == 0 || len(ps[0].Children) == 0; time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("found %v", ps)
 		}
@@ -335,30 +336,26 @@ func TestLiveUnrest(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		signal unix.Signal
-		every  time.Duration
+		times  int // for each dump: while it reloads on and on it answers nobody
 	}{
-		{"reload", unix.SIGHUP, 50 * time.Millisecond},
-		{"asked by others", unix.SIGUSR1, time.Millisecond},
+		{"reload", unix.SIGHUP, 1},
+		{"asked by others", unix.SIGUSR1, 20},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			h := newLiveHost(t, 0)
 			h.start(conf.String(), nil)
 			p := h.find(h.usual(), 1)[0]
-			stop, stopped := make(chan struct{}), make(chan struct{})
-			go func() {
-				defer close(stopped)
-				for {
-					select {
-					case <-stop:
-						return
-					case <-time.After(tt.every):
+			for range 30 {
+				var others sync.WaitGroup
+				others.Go(func() {
+					for range tt.times {
+						time.Sleep(rand.N(5 * time.Millisecond))
 						unix.Kill(p.PID, tt.signal)
 					}
-				}
-			}()
-			defer func() { close(stop); <-stopped }()
-			for range 30 {
-				if d := dump(t, p); len(d.Instances) != 60 || len(d.Interfaces) < 3 {
+				})
+				d := dump(t, p)
+				others.Wait()
+				if len(d.Instances) != 60 || len(d.Interfaces) < 3 {
 					t.Fatalf("%d instances, %d interfaces", len(d.Instances), len(d.Interfaces))
 				}
 			}
@@ -378,7 +375,7 @@ func TestLiveReloadShows(t *testing.T) {
 	if err := unix.Kill(p.PID, unix.SIGHUP); err != nil {
 		t.Fatal(err)
 	}
-	for end := time.Now().Add(10 * time.Second); ; {
+	for end := time.Now().Add(time.Minute); ; {
 		d := dump(t, p)
 		c, source, err := p.Config()
 		if err != nil {
@@ -465,7 +462,7 @@ func TestLiveDiskFull(t *testing.T) {
 	h.run("mkdir /run/small; mount -t tmpfs -o size=4k tmpfs /run/small")
 	h.start(liveInstance, []string{"TMPDIR=/run/small"})
 	p := h.find(h.usual(), 1)[0]
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	d, err := p.Dump(ctx)
 	if d != nil || !errors.Is(err, ErrBadDump) || !strings.Contains(err.Error(), "dump /run/small/keepalived.data:") {
