@@ -278,8 +278,11 @@ func (v *view) stream(s *stats.Stream) (notes []string) {
 		}
 		notes = append(notes, cluster)
 	}
-	notes = append(notes, fmt.Sprintf("%s in flight, ack lag %.3fs, %s pending, %s in the stream",
-		v.count(s.InFlight), s.Lag, v.count(s.Pending), v.count(s.Messages)))
+	counts := fmt.Sprintf("%s in flight, ack lag %.3fs, %s pending", v.count(s.InFlight), s.Lag, v.count(s.Pending))
+	if s.Messages > 0 { // of Kafka it is not known
+		counts += ", " + v.count(s.Messages) + " in the stream"
+	}
+	notes = append(notes, counts)
 	if text := v.reasons(map[string]uint64{"known duplicates": s.Duplicates, "cut": s.Cut}); text != "" {
 		notes = append(notes, text)
 	}

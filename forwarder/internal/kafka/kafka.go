@@ -3,6 +3,7 @@
 package kafka
 
 import (
+	"cmp"
 	"context"
 	"crypto/x509"
 	"errors"
@@ -200,12 +201,14 @@ func describe(answer *kmsg.MetadataResponse) *stats.Stream {
 		}
 	}
 	for _, b := range answer.Brokers {
-		name := fmt.Sprintf("%d at %s", b.NodeID, net.JoinHostPort(b.Host, fmt.Sprint(b.Port)))
+		address := net.JoinHostPort(b.Host, fmt.Sprint(b.Port))
+		name := fmt.Sprintf("%d at %s", b.NodeID, address)
 		if b.NodeID == answer.ControllerID {
-			s.Leader, s.Server = name, net.JoinHostPort(b.Host, fmt.Sprint(b.Port))
+			s.Leader, s.Server = name, address
 		} else {
 			s.Replicas = append(s.Replicas, stats.Replica{Name: name, IsCurrent: !behind[b.NodeID]})
 		}
+		s.Server = cmp.Or(s.Server, address)
 	}
 	return s
 }

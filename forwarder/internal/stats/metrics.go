@@ -135,7 +135,7 @@ func newMetrics() (list []*metric) {
 		give(d.Server.FailedProbes, "failure")
 	})
 	stream("forwarder_stream_up", "1 while a source or destination of nats or kafka is connected to a server.", gauge, func(s *Stream) any { return truth(s.Server != "") })
-	stream("forwarder_stream_messages", "Messages that the stream has.", gauge, func(s *Stream) any { return s.Messages })
+	stream("forwarder_stream_messages", "Messages that the stream has; of Kafka 0, it is not known.", gauge, func(s *Stream) any { return s.Messages })
 	stream("forwarder_stream_in_flight_messages", "Messages that were published, or consumed, and are not acknowledged.", gauge, func(s *Stream) any { return s.InFlight })
 	stream("forwarder_stream_pending_messages", "Messages that are to be consumed.", gauge, func(s *Stream) any { return s.Pending })
 	stream("forwarder_stream_ack_lag_seconds", "Time since the oldest in flight was published; 0 if there is none.", gauge, func(s *Stream) any { return s.Lag })
