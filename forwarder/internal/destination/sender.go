@@ -23,6 +23,7 @@ const (
 	pollInterval = 5 * time.Millisecond
 	pollBytes    = 64 << 10
 	pollTimer    = 50 * time.Millisecond
+	pollFull     = time.Millisecond // while whoever appends to the queue waits
 )
 
 // provenAfter is how long a connection must have lasted for its server to have worked.
@@ -74,10 +75,9 @@ type sender struct {
 	probing   bool
 	attempts  sync.WaitGroup
 	dialed    chan attempt
-	poll      *time.Timer // says due: a channel of its own would cost at each wait
-	polling   bool        // poll runs
-	soon      bool        // and is due soon
-	awaited   bool        // somebody waits for what is on its way to arrive
+	poll      *time.Timer   // says due: a channel of its own would cost at each wait
+	within    time.Duration // in which poll is due; 0: it does not run
+	awaited   bool          // somebody waits for what is on its way to arrive
 	due       chan struct{}
 	reopen    *time.Timer
 	probe     *time.Timer
@@ -125,7 +125,7 @@ func (s *sender) run(ctx context.Context) {
 	s.ctx = ctx
 	s.reopen, s.probe, s.finished = stopped(), stopped(), stopped()
 	s.poll = time.AfterFunc(pollInterval, func() { s.due <- struct{}{} })
-	s.polling, s.soon = true, true
+	s.within = pollInterval
 	defer s.poll.Stop()
 	s.turn.Lock()
 	defer s.turn.Unlock()
@@ -220,7 +220,7 @@ func (s *sender) fail(err error) {
 }
 
 func (s *sender) pollDue() {
-	s.polling, s.soon = false, false
+	s.within = 0
 	if s.conn != nil {
 		s.acknowledge()
 	}
@@ -292,20 +292,23 @@ func (s *sender) send() {
 	}
 }
 
-// watch has the kernel asked again if something is on its way: soon, unless messages come all the time and nobody waits.
+// watch has the kernel asked again if something is on its way: soon if somebody waits for it to arrive, but not while messages come
+// all the time and have room.
 func (s *sender) watch() {
 	c := s.conn
 	if !c.busy && len(c.window.items) == 0 {
 		return
 	}
-	soon := c.busy || s.awaited || s.drained || s.next != nil
+	within := pollTimer
 	switch {
-	case soon && !s.soon, !s.polling && (soon || time.Since(c.polled) >= pollTimer):
-		s.polling, s.soon = true, true
-		s.poll.Reset(pollInterval)
-	case !s.polling:
-		s.polling = true
-		s.poll.Reset(pollTimer)
+	case s.queue.IsFull():
+		within = pollFull
+	case c.busy, s.awaited, s.drained, s.next != nil, s.within == 0 && time.Since(c.polled) >= pollTimer:
+		within = pollInterval
+	}
+	if s.within == 0 || within < s.within {
+		s.within = within
+		s.poll.Reset(within)
 	}
 }
 

@@ -265,6 +265,13 @@ func (q *Disk) report(what string, err error) {
 	}
 }
 
+// IsFull tells whether there is no room on the disk.
+func (q *Disk) IsFull() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.used+q.pending >= int64(q.options.Capacity)
+}
+
 // Len counts the messages that are not acknowledged.
 func (q *Disk) Len() int {
 	q.mu.Lock()

@@ -98,6 +98,8 @@ type Queue interface {
 	Resume()
 	// Len counts the messages that are not acknowledged.
 	Len() int
+	// IsFull tells whether there is no room, so that who appends may wait for an Ack.
+	IsFull() bool
 	// Stat is what the queue holds and what went through it.
 	Stat() Stat
 	// Drain says that nothing is appended any more.
@@ -176,7 +178,7 @@ func (q *Memory) Append(b *Batch) (dropped int) {
 func (q *Memory) append(b *Batch) (dropped int, attendant func() bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for b.Wait && !q.stopped && (q.messages >= q.capacity || q.bytes >= q.capacityBytes) {
+	for b.Wait && !q.stopped && q.isFull() {
 		q.meter.wait(&q.notFull)
 	}
 	if q.stopped {
@@ -205,6 +207,15 @@ func (q *Memory) append(b *Batch) (dropped int, attendant func() bool) {
 		q.ready.signal()
 	}
 	return dropped, q.attendant
+}
+
+func (q *Memory) isFull() bool { return q.messages >= q.capacity || q.bytes >= q.capacityBytes }
+
+// IsFull tells whether there is no room.
+func (q *Memory) IsFull() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.isFull()
 }
 
 // room is how many messages of b there is room for.
