@@ -43,7 +43,7 @@ func killLeaders(b *testing.B, config string) {
 			b.Logf("kill %d, of %s: longest gap %v", i+1, leader.Name, gap.Round(time.Millisecond))
 			longest = max(longest, gap)
 		}
-		tally := traffic.judge(5 * time.Minute)
+		tally := traffic.judge(10 * time.Minute)
 		b.Logf("%+v; load %s", tally, load())
 		b.ReportMetric(float64(tally.Received)/tally.Seconds, "msg/s")
 		b.ReportMetric(longest.Seconds(), "longest-gap-s")
