@@ -6,12 +6,15 @@ import (
 	"fmt"
 	"iter"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"kad/forwarder/internal/option"
 	"kad/forwarder/internal/stats"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // ConsumerOptions are those of a source.
@@ -52,6 +55,8 @@ const (
 type Consumer struct {
 	*cluster
 
+	commit atomic.Pointer[error] // why nothing is committed; nil: it is
+
 	mu      sync.Mutex // guards what follows
 	changed sync.Cond  // fewer reads
 	reads   []*Read    // that are not committed, oldest first
@@ -79,7 +84,7 @@ func (o *Options) Consume(ctx context.Context, name string, from ConsumerOptions
 	var err error
 	c.cluster, err = o.connect(ctx, name, from.Topics, kgo.ConsumerGroup(from.Group), kgo.ConsumeTopics(from.Topics...),
 		kgo.AutoCommitMarks(), kgo.AutoCommitInterval(commitInterval), kgo.FetchMaxBytes(fetchBytes), kgo.FetchMaxPartitionBytes(fetchBytes/4),
-		kgo.OnPartitionsRevoked(c.revoke), kgo.OnPartitionsLost(c.lose))
+		kgo.BlockRebalanceOnPoll(), kgo.OnPartitionsRevoked(c.revoke), kgo.OnPartitionsLost(c.lose), kgo.AutoCommitCallback(c.noteCommit))
 	if err != nil {
 		return nil, err
 	}
@@ -101,6 +106,7 @@ func (c *Consumer) Poll(ctx context.Context, max int) (*Read, error) {
 		c.reads = append(c.reads, r)
 	}
 	c.mu.Unlock()
+	c.AllowRebalance() // which knows of the read now
 	for _, e := range fetches.Errors() {
 		if ctx.Err() == nil && !errors.Is(e.Err, context.Canceled) {
 			return r, explain(e.Topic, e.Err)
@@ -121,6 +127,38 @@ func (r *Read) Texts() iter.Seq[[]byte] {
 			}
 		}
 	}
+}
+
+// noteCommit keeps what was wrong with a commit, unless the next one may succeed.
+func (c *Consumer) noteCommit(_ *kgo.Client, _ *kmsg.OffsetCommitRequest, answer *kmsg.OffsetCommitResponse, err error) {
+	if answer != nil {
+		for _, topic := range answer.Topics {
+			for _, p := range topic.Partitions {
+				if err == nil {
+					err = kerr.ErrorForCode(p.ErrorCode)
+				}
+			}
+		}
+	}
+	switch {
+	case err == nil:
+		c.commit.Store(nil)
+	case kerr.IsRetriable(err), errors.Is(err, kerr.RebalanceInProgress), errors.Is(err, kerr.IllegalGeneration),
+		errors.Is(err, kerr.UnknownMemberID), errors.Is(err, context.Canceled):
+	default:
+		c.commit.Store(&err)
+	}
+}
+
+// Refresh looks at the cluster and the topics, and at what came of commits.
+func (c *Consumer) Refresh(ctx context.Context) error {
+	if err := c.cluster.Refresh(ctx); err != nil {
+		return err
+	}
+	if err := c.commit.Load(); err != nil {
+		return fmt.Errorf("what is safe cannot be committed: %w", *err)
+	}
+	return nil
 }
 
 // Settle says that a read is safe. It is committed when those before it are safe too.
@@ -207,5 +245,5 @@ func (c *Consumer) Close(limit time.Duration) {
 	ctx, cancel := context.WithTimeout(context.Background(), requestTimeout)
 	defer cancel()
 	_ = c.CommitMarkedOffsets(ctx) // what is not committed is consumed again
-	c.Client.Close()
+	c.CloseAllowingRebalance()
 }

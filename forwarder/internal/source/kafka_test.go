@@ -203,6 +203,16 @@ func TestKafkaWrong(t *testing.T) {
 		end()
 		wantSorted(t, r.capture, publishKafka(c, 0, 3))
 	})
+	t.Run("commit", func(t *testing.T) {
+		t.Parallel()
+		c := kafkatest.Start(t, kafkatest.Options{})
+		end := c.Fail(kmsg.OffsetCommit, kerr.GroupAuthorizationFailed, -1)
+		r := run(t, kafkaSource(c), "$MSG")
+		wantSorted(t, r.capture, publishKafka(c, 0, 3))
+		untilError(t, r, "what is safe cannot be committed: GROUP_AUTHORIZATION_FAILED")
+		end()
+		untilCommitted(t, c, 3)
+	})
 }
 
 func TestKafkaInit(t *testing.T) {
