@@ -383,8 +383,13 @@ func (t *translator) channel(kind string, b *body) (drivers []*table) {
 		t.gap(b.pos, "", "a channel in a %s has no counterpart", kind)
 		return nil
 	}
-	if len(b.forks) > 0 || len(b.flags) > 0 {
-		t.gap(b.pos, "", "embedded statements and flags in the channel of a %s have no counterpart", kind)
+	for _, f := range t.logFlags(b, true) {
+		if f != "final" { // there is no other branch
+			t.gap(b.pos, "", "flag %s in the channel of a %s has no counterpart", f, kind)
+		}
+	}
+	if len(b.forks) > 0 && kind == "destination" {
+		t.gap(b.pos, "", "embedded statements in the channel of a destination have no counterpart")
 	}
 	var steps list
 	for _, it := range b.items {
@@ -405,6 +410,11 @@ func (t *translator) channel(kind string, b *body) (drivers []*table) {
 			}
 			drivers = append(drivers, d)
 		}
+	}
+	if len(b.forks) > 0 && kind == "source" {
+		junction := &table{}
+		junction.set("junction", t.branches(b.forks), b.pos)
+		steps = append(steps, junction)
 	}
 	if kind == "source" && len(steps) > 0 {
 		for _, d := range drivers {
