@@ -41,6 +41,7 @@ func TestFramer(t *testing.T) {
 		want   []string
 	}{
 		{"lines", Framer{}, "one\ntwo\r\n\n\r\n  \nlast", []string{"one", "two", "  ", "last"}},
+		{"empty lines are kept", Framer{KeepEmpty: true}, "one\n\n\r\ntwo\n", []string{"one", "", "", "two"}},
 		{"NUL ends a line", Framer{}, "before\x00after\n\x00\x00lead\n", []string{"before", "after", "lead"}},
 		{"long lines are cut", Framer{MaxSize: 4}, "1234\n12345\n12345678\n1", []string{"1234", "1234", "5", "1234", "5678", "1"}},
 		{"frames", Framer{Framing: OctetCounting}, "3 one0 4 two\n", []string{"one", "two\n"}},

@@ -60,12 +60,13 @@ func TestMatch(t *testing.T) {
 		`facility(authpriv); level(info);`, `not not facility(authpriv)`, `(facility(mail) or level(info)) and not (level(err))`, `source("s")`, `source("^s$" type(pcre))`,
 		`facility(authpriv);; level(info);`, `-1 < 0`, `"-5" < -4`, `"1.5" == "1"`, `1.5 != 1`, `"12abc" != 12`, `message("\x41ccept\o145d")`,
 		"# why\nfacility(authpriv) # all of it", `vip_held("192.0.2.100")`,
+		`int("1.5") < 2`, `"0x10" == 16`, `" 7" > 6`, `in_list("list", "PROGRAM")`, `match("web1" value("$HOST"))`,
 	}
 	no := []string{
 		"facility(mail)", "not facility(authpriv)", "facility(mail) or facility(kern) and level(info)", "level(emerg..err)", `host("eb1$" type(string))`,
 		`host("WEB1")`, `netmask("10.0.0.0/8")`, `netmask6("2001:db8::/32")`, `tags("nothing")`, `in_list("list", value("HOST"))`, `filter(f_no)`,
 		`"$HOST" ne "web1"`, `"text" > 0`, `facility(authpriv); level(err)`, `match("." value("no.such"))`, "facility(999)", "facility(local0..31)", `source("^s$")`, `source("")`,
-		`message("\101ccepted")`, `message("\\x42")`, `tags("Edge")`, `"$(length $HOST)" != 4`, `vip_held("192.0.2.101")`,
+		`string("10") < "9"`, `string("10") < string("1")`, `message("\101ccepted")`, `message("\\x42")`, `tags("Edge")`, `"$(length $HOST)" != 4`, `vip_held("192.0.2.101")`,
 	}
 	filters := map[string]*Expr{}
 	for name, text := range map[string]string{"f_yes": "filter(f_inner) and level(info)", "f_inner": "facility(authpriv)", "f_no": "not filter(f_yes)"} {

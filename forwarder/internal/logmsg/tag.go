@@ -47,6 +47,7 @@ func (m *Message) SetTag(tag string) {
 	if m.HasTag(tag) {
 		return
 	}
+	KnowTag(tag)
 	m.tags = append(slices.Clip(m.tags), tag)
 	OrderTags(m.tags)
 }

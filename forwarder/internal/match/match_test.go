@@ -49,6 +49,14 @@ func TestMatch(t *testing.T) {
 		{"a.c", Options{}, "a\xffc", true},
 		{`\x{FFFD}`, Options{}, "\xff", true},
 		{"a|", Options{}, "", true},
+		{`^a\hb[\h]c$`, Options{}, "a\tb c", true},
+		{`\H\N`, Options{}, " \t\n", false},
+		{`a\Rb\Z`, Options{}, "a\r\nb\n", true},
+		{`(?#a comment)^x(?#another)y$`, Options{}, "xy", true},
+		{`^[](?#)]+$`, Options{}, ")](#?", true},
+		{`^\Q(?#)\h\E$`, Options{}, `(?#)\h`, true},
+		{`\Qa.b`, Options{}, "a.b", true},
+		{"a.b", Options{Type: "posix"}, "axb", true},
 		{"[^\\x00-\\x{10FFFF}]", Options{}, "a", false},
 	} {
 		m, err := Compile(test.pattern, test.options)

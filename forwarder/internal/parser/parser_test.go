@@ -69,6 +69,7 @@ func TestNamedValues(t *testing.T) {
 		{"regexp first", re, "user bob, 3 errors", pairs, `{"user":"bob"}`},
 		{"regexp second", re, "3 errors", pairs, `{"n":"3"}`},
 		{"regexp numbers", re, "user bob", "$0|$1|$2", "user bob|bob|"},
+		{"tags", func() Parser { return &Tags{} }, `tag1, "tag 2",,tag3`, "$TAGS", `tag1,"tag 2",tag3`},
 		{"regexp none", re, "nothing", pairs, "refused"},
 	} {
 		t.Run(test.name, func(t *testing.T) {

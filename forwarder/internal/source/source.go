@@ -318,11 +318,12 @@ func (r *reader) handle(frame []byte) {
 	} else if err := r.parser.Parse(frame, r.now, &m.Message); err != nil {
 		r.counts.parseErrors++
 		parser.SetError(m, frame, err)
+		r.deliver(m)
+		return
+	} else {
+		o.checkUTF8(m)
 	}
-	if o.header.SanitizeUTF8 && m.Version == 0 && !syslog.ValidUTF8(m.Msg) {
-		m.Msg = syslog.AppendSanitized(nil, m.Msg)
-	}
-	m.UTF8 = m.UTF8 || o.header.AssumeUTF8 || o.header.ValidateUTF8 && (m.Version > 0 || !o.header.SanitizeUTF8) && syslog.ValidUTF8(m.Msg)
+	m.UTF8 = m.UTF8 || o.header.AssumeUTF8
 	if o.header.NoMultiLine {
 		m.Msg = oneLine(m.Msg)
 	}
@@ -330,6 +331,14 @@ func (r *reader) handle(frame []byte) {
 		m.HeaderChanged()
 	}
 	r.deliver(m)
+}
+
+// checkUTF8 heeds the flags that are about the text of a message that was parsed.
+func (c *Common) checkUTF8(m *logmsg.Message) {
+	if c.header.SanitizeUTF8 && m.Version == 0 && !syslog.ValidUTF8(m.Msg) {
+		m.Msg = syslog.AppendSanitized(nil, m.Msg)
+	}
+	m.UTF8 = m.UTF8 || c.header.ValidateUTF8 && (m.Version > 0 || !c.header.SanitizeUTF8) && syslog.ValidUTF8(m.Msg)
 }
 
 // deliver takes the message of the reader, as its driver has made it, through the log paths.

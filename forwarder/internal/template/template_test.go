@@ -85,6 +85,9 @@ func TestAppend(t *testing.T) {
 		{bsd, "$(format-json x='\xff\x01\t\b\f\n\r\\é')", `{"x":"\\xff\u0001\t\b\f\n\r\\é"}`},
 		{bsd, "$(format-json --rekey a* --shift 1 --add-prefix x ab=1) $(format-json --rekey * --replace-prefix a=b ab=1) $(format-json --rekey * --shift-levels 1 a.b.c=1)", `{"xb":"1"} {"bb":"1"} {"b":{"c":"1"}}`},
 		{bsd, "$(format-json --scope rfc3164 --exclude DATE)", `{"PROGRAM":"sshd","PRIORITY":"info","PID":"42","MESSAGE":"Accepted \"key\"","HOST":"h1.example.com","FACILITY":"authpriv"}`},
+		{bsd, "$(format-json --exclude P* --key PID,HOST)|$(format-json --key PID,HOST --exclude P*)", `{"PID":"42","HOST":"h1.example.com"}|{"HOST":"h1.example.com"}`},
+		{bsd, "$(format-json .SDATA.a@1.2.b=1 a..b=2 c.=3 @.d=4)", `{"c":"3","a":{".b":"2"},"_SDATA":{"a@1.2":{"b":"1"}},"@":{"d":"4"}}`},
+		{bsd, "$(filter y a,b)|$(filter x 'a b',c,$nothing)|$*|$PROTO", "|a b,c||0"},
 		{bsd, "$(format-welf a='x y' b= c='q=\"' d='\xff\x01\t\\' e='\" \xff')", `a="x y" b= c=q=" d=\xff\x01\t\\ e="\" \xff"`},
 	} {
 		tmpl, err := Parse(test.template)
