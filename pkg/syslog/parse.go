@@ -64,7 +64,7 @@ type Parser struct {
 	Location *time.Location
 
 	zone   zone
-	stamps [4]knownStamp // by the last digit of the second
+	stamps [4]knownStamp // by the second
 }
 
 // A knownStamp is what "Mmm dd hh:mm:ss" meant in a second of receipt.
@@ -234,7 +234,7 @@ func (p *Parser) scanStamp(b []byte, now Time, m *Message) (n int, ok bool) {
 	// A blank that no year follows ends the plain form, which needs no second look if it was met lately.
 	plain := len(b) > bsdSize+1 && b[bsdSize] == ' ' && !isDigit(b[bsdSize+1])
 	if plain {
-		known := &p.stamps[b[bsdSize-1]%4]
+		known := p.knownAt(b)
 		if known.now == now.wall() && string(known.text[:]) == string(b[:bsdSize]) {
 			m.Timestamp, m.Stamped = known.time, true
 			return bsdSize, true
@@ -249,13 +249,16 @@ func (p *Parser) scanStamp(b []byte, now Time, m *Message) (n int, ok bool) {
 	}
 	p.setStamp(&c, now, m)
 	if plain && n == bsdSize {
-		p.stamps[b[bsdSize-1]%4] = knownStamp{[bsdSize]byte(b), now.wall(), m.Timestamp}
+		*p.knownAt(b) = knownStamp{[bsdSize]byte(b), now.wall(), m.Timestamp}
 	}
 	if n < len(b) && b[n] == ':' { // Cisco
 		n++
 	}
 	return n, true
 }
+
+// knownAt is where what the plain stamp b means is remembered: seconds that follow each other have places of their own, also 59 and 00.
+func (p *Parser) knownAt(b []byte) *knownStamp { return &p.stamps[(b[bsdSize-2]*10+b[bsdSize-1])%4] }
 
 const averageYear = 31556952 // seconds
 
