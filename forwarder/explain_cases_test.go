@@ -23,6 +23,7 @@ var notExplained = map[string]string{
 	"destination-net-udp-template": "an empty datagram is not sent",
 	"path-inline-source-tags":      "tags stand in the order in which the process has met them",
 	"rewrite-tags":                 "tags stand in the order in which the process has met them",
+	"source-parse-error":           "messages of this host get their numbers when they are sent",
 	"source-unix-kernel":           "messages of this host get their numbers when they are sent",
 	"source-unix-to-syslog":        "messages of this host get their numbers when they are sent",
 }

@@ -86,6 +86,9 @@ func SetError(m *logmsg.Message, text []byte, err error) {
 	if at > 0 {
 		msg = append(msg, ">@<"...)
 	}
+	origin := *m.Origin
+	origin.Local = true // we say it
+	m.Origin = &origin
 	m.ClearPairs()
 	m.ReplaceHeader(syslog.Message{
 		Priority:  syslog.NewPriority(syslog.Syslog, syslog.Err),

@@ -368,7 +368,7 @@ func (r *reader) setHost(m *logmsg.Message) {
 	case o.KeepHostname && len(m.Hostname) > 0:
 		return // also if it is not normal
 	case o.ChainHostnames && o.Driver != "internal":
-		m.Hostname = r.chain(m.Hostname)
+		m.Hostname = r.chain(m)
 		m.Chained = true
 	default:
 		m.Hostname = r.origin.Host
@@ -376,10 +376,10 @@ func (r *reader) setHost(m *logmsg.Message) {
 }
 
 // chain is HOST as a chain: SAID/SENDER, or SOURCE@SENDER for messages of this host.
-func (r *reader) chain(said []byte) []byte {
-	between := byte('/')
+func (r *reader) chain(m *logmsg.Message) []byte {
+	said, between := m.Hostname, byte('/')
 	switch {
-	case r.origin.Local:
+	case m.Origin.Local:
 		said, between = r.origin.Source, '@'
 	case len(said) == 0:
 		said = r.origin.Host
