@@ -71,11 +71,11 @@ func (s *session) write(batch []byte, _ int64) error {
 			continue
 		}
 		_ = s.conn.SetWriteDeadline(time.Now().Add(s.client.Timeout)) // of an open socket
+		s.next += int64(n)
+		s.sent = append(s.sent, sentMark{s.next, time.Now()}) // before: of a write that fails some may be answered
 		if err := s.relp.Write(rest[:n]); err != nil {
 			return err
 		}
-		s.next += int64(n)
-		s.sent = append(s.sent, sentMark{s.next, time.Now()})
 		rest = rest[n:]
 	}
 	return nil
