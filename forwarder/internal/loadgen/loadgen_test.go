@@ -206,12 +206,12 @@ func exchange(t *testing.T, o Options, sinks []Address, files TLS) (Sent, Judged
 	go func() { sink.Run(ctx); close(done) }()
 	sender.Run(ctx)
 	total, sent := sender.Tell(tally), sender.Result()
-	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(3 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
 		n, last := tally.Received()
 		if n == total || sent.Sent == 0 {
 			break
 		}
-		end = last.Add(10 * time.Second)
+		end = last.Add(3 * time.Second)
 	}
 	cancel()
 	<-done
