@@ -147,8 +147,14 @@ transport = "tls"
 port = 6514
 tls = { cert_file = "/etc/forwarder/cert.pem", key_file = "/etc/forwarder/key.pem", peer_verify = "none" }
 
+[source.s_stream]
+driver = "nats"
+servers = ["nats://127.0.0.1:4222"]
+stream = "LOGS"
+consumer = "nobody"
+
 [log.tls]
-source = ["s_tls"]
+source = ["s_tls", "s_stream"]
 steps = [{ filter = 'vip_held("192.168.245.100")' }]
 destination = ["d_loghost"]
 `
