@@ -31,7 +31,7 @@ func dial(t *testing.T, kind, addr string) net.Conn {
 // A source that stops tells its clients by the end of the stream, and has all that a client sends until it closes: one that
 // sends on and on, longer than a pause, and one that had not been accepted yet.
 func TestStopReadsAll(t *testing.T) {
-	d, addr := network(t, "network", nil)
+	d, addr := network(t, "network", func(n *Network) { n.leaveTimeout = time.Minute })
 	s := run(t, d, "$MSG")
 	busy := dial(t, "tcp", addr)
 	if _, err := fmt.Fprintln(busy, header+"first"); err != nil {
@@ -81,7 +81,7 @@ func sendUntilTold(c net.Conn, more time.Duration) (lines int) {
 // Clients that connect anew as soon as they are told that the source stops find nobody, and not somebody who has them send what he
 // does not read any more.
 func TestStopRefusesAnew(t *testing.T) {
-	d, addr := network(t, "network", func(n *Network) { n.MaxConnections = 1000 })
+	d, addr := network(t, "network", func(n *Network) { n.MaxConnections, n.leaveTimeout = 1000, time.Minute })
 	s := run(t, d, "$MSG")
 	const clients = 20
 	sent := make(chan int)
