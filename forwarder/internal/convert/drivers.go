@@ -52,6 +52,30 @@ var globalOptions = join(
 
 var timeFormat = oneOf(map[string]string{"rfc3164": "rfc3164", "bsd": "rfc3164", "rfc3339": "rfc3339", "iso": "rfc3339", "full": "full", "unix": "unix", "utc": "unix"})
 
+// destinationTemplate is the template of a destination. template-escape() is about the one before it, if that has no name.
+func (t *translator) destinationTemplate(c *call) (value, bool) {
+	v, ok := template(t, c)
+	t.inline = ok && !strings.HasPrefix(v.(string), "$(template ")
+	keys := &table{pos: c.pos}
+	keys.set("template", v, c.pos)
+	if t.escaped {
+		keys.set("template_escape", false, c.pos)
+	}
+	return keys, ok
+}
+
+func (t *translator) destinationEscape(c *call) (value, bool) {
+	v, ok := boolean(t, c)
+	if ok && v == true && !t.inline {
+		t.diags.add(Warning, c.pos, "it has to stand behind template(), which has to have its text there", "syslog-ng does not heed this template-escape(), it is left out")
+		return nil, false
+	}
+	t.escaped = v == true
+	keys := &table{pos: c.pos}
+	keys.set("template_escape", v, c.pos)
+	return keys, ok
+}
+
 // filePermissions may be without a value: then they stay as they are.
 var filePermissions = join(
 	each(ifGiven(mode), "perm", "dir_perm"), each(ifGiven(text), "owner", "group"),
@@ -344,20 +368,20 @@ var sourceDrivers = map[string]driver{
 }
 
 var destinationOptions = join(
-	each(template, "template"),
-	each(boolean, "template_escape"),
 	each(integer, "frac_digits", "log_fifo_size", "throttle", "truncate_size"),
 	each(seconds, "time_reopen"),
 	each(text, "time_zone"),
-	each(flags, "flags"),
 	options{
-		"ts_format":      {key: "ts_format", convert: timeFormat},
-		"send_time_zone": {key: "time_zone", convert: text},
-		"suppress":       {convert: zeroOr(nil)},
-		"pad_size":       {convert: zeroOr(nil)},
-		"mark_mode":      {note: "there are no mark messages"},
-		"mark_freq":      {note: "there are no mark messages"},
-		"on_error":       {convert: only("drop-message", "silently-drop-message")},
+		"flags":           {key: "flags", convert: flags, last: true},
+		"template":        {convert: (*translator).destinationTemplate},
+		"template_escape": {convert: (*translator).destinationEscape},
+		"ts_format":       {key: "ts_format", convert: timeFormat},
+		"send_time_zone":  {key: "time_zone", convert: text},
+		"suppress":        {convert: zeroOr(nil)},
+		"pad_size":        {convert: zeroOr(nil)},
+		"mark_mode":       {note: "there are no mark messages"},
+		"mark_freq":       {note: "there are no mark messages"},
+		"on_error":        {convert: only("drop-message", "silently-drop-message")},
 	},
 	leftOut("no file has its name from it", "local_time_zone"),
 	leftOut(noTuning, "flush_lines", "flush_timeout", "sync", "sync_freq", "persist_name", "batch_lines", "batch_timeout", "workers"),
@@ -567,7 +591,7 @@ func (t *translator) driver(kind string, c *call) *table {
 		t.gap(c.pos, didYouMean(c.name, driversOf(kind)), "%s driver %s() has no counterpart", kind, dashed(c.name))
 		return nil
 	}
-	t.defaultPriority = d.priority
+	t.defaultPriority, t.inline, t.escaped = d.priority, false, false
 	dst := &table{pos: c.pos}
 	dst.set("driver", d.name, c.pos)
 	t.options(dst, c.name, d.options, t.positional(dst, d, c))

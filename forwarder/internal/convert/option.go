@@ -12,6 +12,7 @@ type option struct {
 	key     string // in TOML
 	convert func(t *translator, c *call) (value, bool)
 	note    string // it is left out, and why nothing changes
+	last    bool   // of several lists the last one counts
 }
 
 type options map[string]option
@@ -280,7 +281,7 @@ func (t *translator) options(dst *table, owner string, known options, calls []*c
 			if !ok {
 				continue
 			}
-			if l, isList := v.(list); isList && (o.key == "flags" || o.key == "tags") {
+			if l, isList := v.(list); isList && !o.last && (o.key == "flags" || o.key == "tags") {
 				before, _ := dst.get(o.key).(list)
 				if v = append(before, l...); len(before)+len(l) == 0 {
 					continue

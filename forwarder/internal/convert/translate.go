@@ -96,6 +96,8 @@ type translator struct {
 	gaps            []string                         // since the last section
 	fileFormat      value                            // file-template() and proto-template()
 	protoFormat     value
+	inline          bool   // the destination that is converted has a template with its text
+	escaped         bool   // and it escapes values
 	allowDuplicates bool   // the last definition of a name counts
 	trimLarge       bool   // trim-large-messages() of all sources
 	defaultPriority string // of the driver that is converted
