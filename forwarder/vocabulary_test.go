@@ -164,7 +164,11 @@ func (g *generator) rewriting() string {
 		`set-tag("tagged"`, `clear-tag("two"`, `unset(value("PROGRAM")`, `unset(value("k.k")`, `set-matches("a,b c,$PROGRAM"`, `set-matches("$(explode ' ' $MSG)"`, `unset-matches(`, `set("$*" value("k.o")`, `set("r" value("RAWMSG")`, `rename("k.k" "k.o"`, `groupset("($_)" values("k.*" "HOST")`, `groupunset(values("j.*" "c?")`,
 	})
 	if g.chance(25) {
-		text += " condition(" + pick(g, expressions) + ")"
+		condition := pick(g, expressions)
+		for strings.HasPrefix(text, "rename(") && strings.Contains(condition, "filter(") { // there it is never true
+			condition = pick(g, expressions)
+		}
+		text += " condition(" + condition + ")"
 	}
 	return text + ");"
 }
