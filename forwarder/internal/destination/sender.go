@@ -661,8 +661,9 @@ func (d *Destination) command(ctx context.Context, f func(s *sender) error) erro
 	result := make(chan error, 1)
 	select {
 	case d.sender.commands <- func() {
-		result <- f(d.sender)
+		err := f(d.sender)
 		d.sender.update(func(*Status) {})
+		result <- err
 	}:
 		return <-result
 	case <-ctx.Done():
