@@ -11,28 +11,29 @@ import (
 )
 
 // TestDifferential makes up configurations and sends the same messages to syslog-ng and to forwarder with the converted
-// configuration: every destination has to get the same. For 20 s they are the same each time; for what KAD_DIFFERENTIAL says
-// ("20m") they are others, and a seed in KAD_SEED repeats a run.
+// configuration: every destination has to get the same. Ten are the same each time; those for as long as KAD_DIFFERENTIAL says
+// ("20m") are others, and a seed in KAD_SEED repeats a run.
 func TestDifferential(t *testing.T) {
 	theirs, ours := syslogNg(t), ourselves(t)
-	length, seed := 20*time.Second, uint64(1)
+	seed, more := uint64(1), func(n int) bool { return n < 10 }
 	if s := os.Getenv("KAD_DIFFERENTIAL"); s != "" {
-		var err error
-		if length, err = time.ParseDuration(s); err != nil {
+		length, err := time.ParseDuration(s)
+		if err != nil {
 			t.Fatal(err)
 		}
-		seed = uint64(time.Now().UnixNano())
+		end := time.Now().Add(length)
+		seed, more = uint64(time.Now().UnixNano()), func(int) bool { return time.Now().Before(end) }
 	}
 	if s := os.Getenv("KAD_SEED"); s != "" {
 		if _, err := fmt.Sscan(s, &seed); err != nil {
 			t.Fatal(err)
 		}
 	}
-	for end := time.Now().Add(length); time.Now().Before(end); seed++ {
-		ok := t.Run(fmt.Sprint(seed), func(t *testing.T) {
+	for n := 0; more(n); n++ {
+		ok := t.Run(fmt.Sprint(seed+uint64(n)), func(t *testing.T) {
 			fewAtATime <- struct{}{}
 			defer func() { <-fewAtATime }()
-			g := &generator{Rand: rand.New(rand.NewPCG(seed, 0))}
+			g := &generator{Rand: rand.New(rand.NewPCG(seed+uint64(n), 0))}
 			config := g.config()
 			dir := t.TempDir()
 			for name, text := range map[string]string{"syslog-ng.conf": config, "input": g.messages(!g.dated), "input.2": g.messages(true), "case.json": allPorts} {
