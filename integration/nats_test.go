@@ -79,6 +79,8 @@ var (
 
 var natsNames = []string{"nats1", "nats2", "nats3"}
 
+func natsAddress(i int) string { return fmt.Sprintf("192.168.245.%d", 11+i) }
+
 // A natsLab is three servers, and a host with edge, center, and what sends numbered messages and receives them.
 type natsLab struct {
 	*lab.Lab
@@ -92,7 +94,7 @@ func startCluster(l *lab.Lab) (servers map[string]*lab.Host) {
 	l.Require("nats-server", "nft")
 	servers = map[string]*lab.Host{}
 	for i, name := range natsNames {
-		servers[name] = l.AddHost(name, fmt.Sprintf("192.168.245.%d/24", 11+i))
+		servers[name] = l.AddHost(name, natsAddress(i)+"/24")
 	}
 	for name, h := range servers {
 		h.WriteFile("/run/nats.conf", fmt.Appendf(nil, natsConf, name), 0o644)
@@ -134,12 +136,26 @@ type natsStatus struct {
 
 type natsStream struct {
 	Cluster  string `json:"cluster"`
+	Server   string `json:"server"`
 	Leader   string `json:"leader"`
 	Messages int    `json:"messages"`
 	Replicas []struct {
 		Name      string `json:"name"`
 		IsCurrent bool   `json:"current"`
 	} `json:"replicas"`
+}
+
+func (s natsStream) leader() string { return s.Leader }
+
+// server is the name of the server of the connection, which may be told by its address.
+func (s natsStream) server() string {
+	host := strings.TrimSuffix(strings.TrimPrefix(s.Server, "nats://"), ":4222")
+	for i, name := range natsNames {
+		if host == natsAddress(i) {
+			return name
+		}
+	}
+	return host
 }
 
 // status asks a forwarder on relay.
@@ -192,7 +208,7 @@ type traffic struct {
 
 func (l *natsLab) send(rate int, duration time.Duration) *traffic {
 	p := lab.Program{Name: "send", Argv: []string{"forwarder", "send", "127.0.0.1:5140", "--sink", "tcp://127.0.0.1:5150",
-		"--rate", strconv.Itoa(rate), "--duration", duration.String(), "--wait", "60s", "--format", "rfc5424", "-o", "json"}}
+		"--rate", strconv.Itoa(rate), "--duration", duration.String(), "--wait", "150s", "--format", "rfc5424", "-o", "json"}}
 	l.relay.Start(p)
 	return &traffic{l, p}
 }
@@ -226,7 +242,7 @@ func (tr *traffic) judge(limit time.Duration) (tally natsTally) {
 	return tally
 }
 
-// TestNATSCluster: a leader that is killed, a leader that is cut off with a minority, and a restart of one server after the
+// TestNATSCluster: a leader that is killed, a leader and the server of edge that are cut off, and a restart of one server after the
 // other neither lose nor double a message.
 func TestNATSCluster(t *testing.T) {
 	l := newNATSLab(t, edgeConfig)
@@ -234,36 +250,42 @@ func TestNATSCluster(t *testing.T) {
 
 	leader := l.awaitHealthy()
 	leader.Kill(natsServer)
-	time.Sleep(time.Second) // it is down while others lead
+	l.await("leader", leader.Name, natsStream.leader)
 	leader.Start(natsServer)
 
-	leader = l.awaitOther(leader)
-	cut(t, leader)
-	other := l.awaitOther(leader)
-	heal(t, leader)
-	t.Logf("%s took over from %s", other.Name, leader.Name)
-
+	for _, role := range []struct {
+		name string
+		of   func(natsStream) string
+	}{{"leader", natsStream.leader}, {"server of edge", natsStream.server}} {
+		l.awaitHealthy()
+		before, start := l.await(role.name, "", role.of), time.Now()
+		cut(t, l.servers[before])
+		after := l.await(role.name, before, role.of)
+		heal(t, l.servers[before])
+		t.Logf("%s: %s took over from %s within %v", role.name, after, before, time.Since(start).Round(time.Second))
+	}
 	for _, name := range natsNames {
 		l.awaitHealthy()
 		l.servers[name].Restart(natsServer)
 	}
-	tally := traffic.judge(3 * time.Minute)
+	tally := traffic.judge(4 * time.Minute)
 	t.Logf("%+v", tally)
 }
 
-// awaitOther waits until another server than before leads.
-func (l *natsLab) awaitOther(before *lab.Host) (leader *lab.Host) {
+// await waits until edge sees that another server than before is something of the stream's, and returns its name.
+func (l *natsLab) await(what, before string, of func(natsStream) string) (name string) {
 	l.t.Helper()
 	l.Eventually(60*time.Second, func() error {
 		s, err := l.status("edge")
-		if err == nil {
-			if leader = l.servers[s.Destinations[0].Stream.Leader]; leader == nil || leader == before {
-				err = fmt.Errorf("leader %q", s.Destinations[0].Stream.Leader)
-			}
+		if err != nil {
+			return err
 		}
-		return err
+		if name = of(s.Destinations[0].Stream); l.servers[name] == nil || name == before {
+			return fmt.Errorf("%s is %q", what, name)
+		}
+		return nil
 	})
-	return leader
+	return name
 }
 
 // cut has a host's packets dropped.

@@ -47,7 +47,7 @@ type CreateStream struct {
 // MinVersion is the oldest server whose API is spoken.
 const MinVersion = "2.9.0"
 
-// requestTimeout is how long a server may take to answer what is asked about a stream.
+// requestTimeout is how long a server may take to answer what is asked about a stream, and to read what is written.
 const requestTimeout = 5 * time.Second
 
 // Defaults are the options with their defaults.
@@ -170,6 +170,8 @@ func (o *Options) Connect(ctx context.Context, name string, wait time.Duration, 
 		nats.MaxReconnects(-1), nats.ReconnectWait(wait), nats.ReconnectJitter(wait/4, wait/4), nats.IgnoreAuthErrorAbort(),
 		nats.ReconnectBufSize(-1), // what is not sent is sent again anyway
 		nats.PingInterval(3*time.Second), nats.MaxPingsOutstanding(2),
+		// A write that waits keeps the pings from being missed; nats.go lets it wait for a minute.
+		nats.FlusherTimeout(requestTimeout), nats.ReconnectOnFlusherError(),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
 			if err != nil {
 				logger.Warn("connection lost", "error", err)
