@@ -60,7 +60,7 @@ type member struct {
 	*Input
 	options *Kafka
 	group   atomic.Pointer[kafka.Consumer] // nil: never connected
-	failure atomic.Pointer[string]         // nil: it works
+	failure failure                        // nil: it works
 	room    chan struct{}                  // has an element for each read that is not settled
 	settled chan *polled
 }
@@ -87,11 +87,8 @@ func (m *member) Run(ctx context.Context) error {
 	defer r.end()
 	for ctx.Err() == nil {
 		if err := m.consume(ctx, r); err != nil && ctx.Err() == nil {
-			m.fails(err)
-			select {
-			case <-time.After(m.options.timeReopen):
-			case <-ctx.Done():
-			}
+			m.failure.set(err, m.Logger)
+			rest(ctx, m.options.timeReopen)
 		}
 	}
 	return nil
@@ -105,7 +102,7 @@ func (m *member) consume(ctx context.Context, r *reader) error {
 	}
 	m.Logger.Info("connected", "brokers", strings.Join(m.options.Brokers, ", "), "group", m.options.Group)
 	m.group.Store(group)
-	m.failure.Store(nil)
+	m.failure.clear()
 	ctx, lose := context.WithCancelCause(ctx)
 	var looking sync.WaitGroup
 	looking.Go(func() { m.look(ctx, group) })
@@ -132,18 +129,10 @@ func (m *member) look(ctx context.Context, group *kafka.Consumer) {
 			return
 		}
 		if err := group.Refresh(ctx); err == nil {
-			m.failure.Store(nil)
+			m.failure.clear()
 		} else if ctx.Err() == nil {
-			m.fails(err)
+			m.failure.set(err, m.Logger)
 		}
-	}
-}
-
-// fails logs the first error, and each that differs.
-func (m *member) fails(err error) {
-	text := err.Error()
-	if before := m.failure.Swap(&text); before == nil || *before != text {
-		m.Logger.Warn("source failed, it is tried again", "error", err)
 	}
 }
 
@@ -156,7 +145,7 @@ func (m *member) read(ctx context.Context, r *reader, group *kafka.Consumer, los
 	}
 	read, err := group.Poll(ctx, kafkaRead)
 	if err != nil {
-		m.fails(err)
+		m.failure.set(err, m.Logger)
 	}
 	if read.Len() == 0 {
 		<-m.room
@@ -197,9 +186,6 @@ func (m *member) Stream() stats.Stream {
 	if group := m.group.Load(); group != nil {
 		s = group.Status()
 	}
-	s.Name = strings.Join(m.options.Topics, ", ")
-	if text := m.failure.Load(); text != nil {
-		s.Error = *text
-	}
+	s.Name, s.Error = strings.Join(m.options.Topics, ", "), m.failure.String()
 	return s
 }

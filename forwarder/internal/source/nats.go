@@ -63,7 +63,7 @@ type consumer struct {
 	*Input
 	options    *NATS
 	client     atomic.Pointer[jetstream.Client] // nil: never connected
-	failure    atomic.Pointer[string]           // nil: it works
+	failure    failure                          // nil: it works
 	deliveries chan jetstream.Delivery
 	room       chan struct{}  // has an element for each read that is not acknowledged
 	safe       chan *consumed // reads to be acknowledged
@@ -110,7 +110,7 @@ func (c *consumer) connect(ctx, leaving context.Context) {
 		}
 		if err == nil {
 			c.client.Store(client)
-			c.failure.Store(nil)
+			c.failure.clear()
 			err = client.Consume(ctx, &c.options.ConsumerOptions, func(d jetstream.Delivery) {
 				select {
 				case c.deliveries <- d:
@@ -119,24 +119,13 @@ func (c *consumer) connect(ctx, leaving context.Context) {
 			})
 		}
 		if err != nil && ctx.Err() == nil {
-			c.fails(err)
-			select {
-			case <-time.After(c.options.timeReopen):
-			case <-ctx.Done():
-			}
+			c.failure.set(err, c.Logger)
+			rest(ctx, c.options.timeReopen)
 		}
 	}
 	if client != nil {
 		<-leaving.Done()
 		client.Close()
-	}
-}
-
-// fails logs the first error, and each that differs.
-func (c *consumer) fails(err error) {
-	text := err.Error()
-	if before := c.failure.Swap(&text); before == nil || *before != text {
-		c.Logger.Warn("source failed, it is tried again", "error", err)
 	}
 }
 
@@ -220,9 +209,7 @@ func (c *consumer) Stream() stats.Stream {
 		s = client.Status()
 	}
 	s.Name, s.InFlight, s.Duplicates = c.options.Stream, uint64(c.past.open.Load()), c.past.known.Load()
-	if text := c.failure.Load(); text != nil {
-		s.Error = *text
-	}
+	s.Error = c.failure.String()
 	return s
 }
 
