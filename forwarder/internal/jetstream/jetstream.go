@@ -4,7 +4,6 @@ package jetstream
 
 import (
 	"context"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -23,15 +22,13 @@ import (
 
 // Options are what a source and a destination have in common: where the stream is, and who we are.
 type Options struct {
-	Servers         []string          `toml:"servers"` // "nats://HOST:4222" or "tls://HOST:4222"; others of the cluster are learnt
-	Stream          string            `toml:"stream"`
-	CredentialsFile string            `toml:"credentials_file"` // a JWT and its seed, as nsc writes them
-	NKeyFile        string            `toml:"nkey_file"`        // a seed
-	ConnectTimeout  option.Duration   `toml:"connect_timeout"`
-	TLS             *option.ClientTLS `toml:"tls"`
-	CreateStream    *CreateStream     `toml:"create_stream"` // nil: a stream that does not exist is an error
-
-	renewal *option.Renewal // of our certificate
+	Servers         []string        `toml:"servers"` // "nats://HOST:4222" or "tls://HOST:4222"; others of the cluster are learnt
+	Stream          string          `toml:"stream"`
+	CredentialsFile string          `toml:"credentials_file"` // a JWT and its seed, as nsc writes them
+	NKeyFile        string          `toml:"nkey_file"`        // a seed
+	ConnectTimeout  option.Duration `toml:"connect_timeout"`
+	option.RenewedTLS
+	CreateStream *CreateStream `toml:"create_stream"` // nil: a stream that does not exist is an error
 }
 
 // CreateStream describes a stream that is made if there is none of its name. One that exists is used as it is.
@@ -52,7 +49,7 @@ const requestTimeout = 5 * time.Second
 
 // Defaults are the options with their defaults.
 func Defaults() Options {
-	return Options{ConnectTimeout: option.Duration(5 * time.Second), renewal: new(option.Renewal)}
+	return Options{ConnectTimeout: option.Duration(5 * time.Second), RenewedTLS: option.NewRenewedTLS()}
 }
 
 // Init checks the options. Its error is an *option.Error.
@@ -133,14 +130,11 @@ func (o *Options) identity() (list []nats.Option, err error) {
 		}
 		list = append(list, key)
 	}
-	if o.TLS != nil {
-		config, err := o.renewal.Load(o.TLS)
-		if err != nil {
-			return nil, err
-		}
+	config, err := o.LoadTLS()
+	if config != nil {
 		list = append(list, nats.Secure(config))
 	}
-	return list, nil
+	return list, err
 }
 
 // A Client has a connection, which goes to another server when one fails, and knows its stream.
@@ -273,13 +267,3 @@ func (c *Client) Status() stats.Stream {
 	}
 	return s
 }
-
-// CheckEnvironment looks at the dates of the certificates.
-func (o *Options) CheckEnvironment(report option.Report) {
-	if o.TLS != nil {
-		o.TLS.CheckEnvironment(report)
-	}
-}
-
-// Certificate is ours, nil if there is none.
-func (o *Options) Certificate() *x509.Certificate { return o.renewal.Certificate() }

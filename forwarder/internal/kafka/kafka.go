@@ -5,7 +5,6 @@ package kafka
 import (
 	"cmp"
 	"context"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -28,12 +27,10 @@ import (
 
 // Options are what a source and a destination have in common: where the brokers are, and who we are.
 type Options struct {
-	Brokers        []string          `toml:"brokers"` // "HOST:9092"; others of the cluster are learnt
-	ConnectTimeout option.Duration   `toml:"connect_timeout"`
-	SASL           *SASL             `toml:"sasl"` // nil: brokers do not ask who we are
-	TLS            *option.ClientTLS `toml:"tls"`
-
-	renewal *option.Renewal // of our certificate
+	Brokers        []string        `toml:"brokers"` // "HOST:9092"; others of the cluster are learnt
+	ConnectTimeout option.Duration `toml:"connect_timeout"`
+	SASL           *SASL           `toml:"sasl"` // nil: brokers do not ask who we are
+	option.RenewedTLS
 }
 
 // SASL says who we are by a password.
@@ -45,7 +42,7 @@ type SASL struct {
 
 // Defaults are the options with their defaults.
 func Defaults() Options {
-	return Options{ConnectTimeout: option.Duration(5 * time.Second), renewal: new(option.Renewal)}
+	return Options{ConnectTimeout: option.Duration(5 * time.Second), RenewedTLS: option.NewRenewedTLS()}
 }
 
 // Init checks the options. Its error is an *option.Error.
@@ -62,16 +59,6 @@ func (o *Options) Init() error {
 	return err
 }
 
-// CheckEnvironment looks at the dates of the certificates.
-func (o *Options) CheckEnvironment(report option.Report) {
-	if o.TLS != nil {
-		o.TLS.CheckEnvironment(report)
-	}
-}
-
-// Certificate is ours, nil if there is none.
-func (o *Options) Certificate() *x509.Certificate { return o.renewal.Certificate() }
-
 // identity is who we are and whom we trust, read from the files.
 func (o *Options) identity() (list []kgo.Opt, err error) {
 	if o.SASL != nil {
@@ -81,14 +68,11 @@ func (o *Options) identity() (list []kgo.Opt, err error) {
 		}
 		list = append(list, mechanism)
 	}
-	if o.TLS != nil {
-		config, err := o.renewal.Load(o.TLS)
-		if err != nil {
-			return nil, err
-		}
+	config, err := o.LoadTLS()
+	if config != nil {
 		list = append(list, kgo.DialTLSConfig(config))
 	}
-	return list, nil
+	return list, err
 }
 
 func (s *SASL) load() (kgo.Opt, error) {

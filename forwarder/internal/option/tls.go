@@ -87,15 +87,23 @@ func LoadCAs(file, dir string) (*x509.CertPool, error) {
 	return pool, nil
 }
 
-// A Renewal has our certificate read for each handshake, where a driver connects anew by itself: a file that was replaced counts,
-// one that is no good does not.
-type Renewal struct {
-	used atomic.Pointer[x509.Certificate] // in the last handshake, or the next one
+// A RenewedTLS is the TLS of a driver that connects anew by itself: our certificate is read for each handshake. A file that was
+// replaced counts, one that is no good does not.
+type RenewedTLS struct {
+	TLS *ClientTLS `toml:"tls"` // nil: none
+
+	used *atomic.Pointer[x509.Certificate] // in the last handshake, or the next one
 }
 
-// Load is that of t. Its error is an *Error.
-func (r *Renewal) Load(t *ClientTLS) (*tls.Config, error) {
-	config, err := t.Load()
+// NewRenewedTLS has no TLS.
+func NewRenewedTLS() RenewedTLS { return RenewedTLS{used: new(atomic.Pointer[x509.Certificate])} }
+
+// LoadTLS reads the files; without TLS it returns nil. Its error is an *Error.
+func (r *RenewedTLS) LoadTLS() (*tls.Config, error) {
+	if r.TLS == nil {
+		return nil, nil
+	}
+	config, err := r.TLS.Load()
 	if err != nil || len(config.Certificates) == 0 {
 		return config, err
 	}
@@ -103,7 +111,7 @@ func (r *Renewal) Load(t *ClientTLS) (*tls.Config, error) {
 	config.Certificates = nil
 	r.used.Store(first.Leaf)
 	config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
-		pair, err := tls.LoadX509KeyPair(t.CertFile, t.KeyFile)
+		pair, err := tls.LoadX509KeyPair(r.TLS.CertFile, r.TLS.KeyFile)
 		if err != nil {
 			pair = first
 		}
@@ -114,7 +122,14 @@ func (r *Renewal) Load(t *ClientTLS) (*tls.Config, error) {
 }
 
 // Certificate is ours, nil if there is none.
-func (r *Renewal) Certificate() *x509.Certificate { return r.used.Load() }
+func (r *RenewedTLS) Certificate() *x509.Certificate { return r.used.Load() }
+
+// CheckEnvironment looks at the dates of the certificates.
+func (r *RenewedTLS) CheckEnvironment(report Report) {
+	if r.TLS != nil {
+		r.TLS.CheckEnvironment(report)
+	}
+}
 
 // CheckEnvironment looks at the dates of the certificates.
 func (t *ClientTLS) CheckEnvironment(report Report) {
