@@ -46,7 +46,6 @@ func (k *Kafka) checkTopic() error {
 		if err := kafka.CheckTopic(topic); err != nil {
 			return option.Errorf("topic", "%w", err)
 		}
-		return nil
 	}
 	return nil
 }
