@@ -10,11 +10,13 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"kad/pkg/testneed"
 )
 
 // TestControl asks a forwarder that runs, over its control socket and as Prometheus does.
 func TestControl(t *testing.T) {
-	dir, port := t.TempDir(), freePort(t)
+	dir, port := t.TempDir(), testneed.Port(t)
 	config := fmt.Sprintf(`
 [options]
 control_socket = "%s/control.sock"

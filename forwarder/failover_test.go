@@ -156,7 +156,7 @@ func TestLogLevel(t *testing.T) {
 // The socket is for a group that is named, and systemd and Prometheus are told how it is.
 func TestHealth(t *testing.T) {
 	testneed.Root(t, "to give a socket to any group")
-	dir, port := t.TempDir(), freePort(t)
+	dir, port := t.TempDir(), testneed.Port(t)
 	group, err := user.LookupGroup("adm")
 	testneed.That(t, err == nil, "a group adm")
 	s := serve(t, fmt.Sprintf(`

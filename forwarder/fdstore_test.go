@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 
+	"kad/pkg/testneed"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -112,7 +114,7 @@ func (k *keeper) start(t *testing.T, config string) *exec.Cmd {
 // address that a reload has given up.
 func TestSocketsOutliveARestart(t *testing.T) {
 	k, dir := keep(t), t.TempDir()
-	tcp, udp, other := freePort(t), freePort(t), freePort(t)
+	tcp, udp, other := testneed.Port(t), testneed.Port(t), testneed.Port(t)
 	text := func(tcp, udp int) string {
 		return fmt.Sprintf(`
 [source.s]

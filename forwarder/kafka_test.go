@@ -12,11 +12,12 @@ import (
 
 	"kad/forwarder/internal/kafka/kafkatest"
 	"kad/forwarder/internal/stats"
+	"kad/pkg/testneed"
 )
 
 // The example of Kafka works: what a relay took while no broker answered, and that was killed, is in the archive when they do.
 func TestKafkaExample(t *testing.T) {
-	dir, port := t.TempDir(), freePort(t)
+	dir, port := t.TempDir(), testneed.Port(t)
 	c := kafkatest.Start(t, kafkatest.Options{})
 	start := func(name, brokers string) (kill func()) {
 		text, err := os.ReadFile(filepath.Join(examples, name+".toml"))

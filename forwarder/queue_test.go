@@ -10,13 +10,15 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"kad/pkg/testneed"
 )
 
 // A forwarder with a reliable disk buffer and a dead destination is killed while it receives, again and again. What it had
 // taken arrives when the destination lives, in order, and the queue verbs tell of it.
 func TestKillWithDiskBuffer(t *testing.T) {
 	dir := t.TempDir()
-	port := freePort(t) // dead: connections are refused
+	port := testneed.Port(t) // dead: connections are refused
 	config := write(t, "forwarder.toml", fmt.Sprintf(`
 [options]
 keep_hostname = true

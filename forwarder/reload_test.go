@@ -149,15 +149,10 @@ func collect(t *testing.T) *collector {
 
 func (c *collector) port() int { return c.Addr().(*net.TCPAddr).Port }
 
-func freePort(t *testing.T) int {
-	t.Helper()
-	return testneed.Port(t)
-}
-
 // TestReload changes the configuration again and again while messages come in: each must arrive once at each destination,
 // over the connections of the beginning.
 func TestReload(t *testing.T) {
-	server, port, dir := collect(t), freePort(t), t.TempDir()
+	server, port, dir := collect(t), testneed.Port(t), t.TempDir()
 	config := func(file, tag string) string {
 		return fmt.Sprintf(`
 [source.tcp]
@@ -252,7 +247,7 @@ flags = ["flow_control"]
 // TestReloadChangedSource changes a source again and again while a client sends that connects anew when its connection ends:
 // each message arrives once, in the order in which it was sent.
 func TestReloadChangedSource(t *testing.T) {
-	server, port := collect(t), freePort(t)
+	server, port := collect(t), testneed.Port(t)
 	config := func(tag string) string {
 		return fmt.Sprintf(`
 [source.tcp]
@@ -386,7 +381,7 @@ func TestSocketActivation(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir, port := t.TempDir(), freePort(t)
+	dir, port := t.TempDir(), testneed.Port(t)
 	config := write(t, "f.toml", fmt.Sprintf(`
 [source.s]
 driver = "network"
@@ -438,7 +433,7 @@ func TestReloadKeepsQueue(t *testing.T) {
 		{"disk", "disk_buffer = { front_cache_size = 100 }\n", "disk_buffer = { front_cache_size = 50, reliable = true }\n"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			server, port, dir := collect(t), freePort(t), t.TempDir()
+			server, port, dir := collect(t), testneed.Port(t), t.TempDir()
 			config := func(template, options string) string {
 				return fmt.Sprintf(`
 [source.tcp]

@@ -7,6 +7,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"kad/pkg/testneed"
 )
 
 // result is what send -o json tells.
@@ -30,7 +32,7 @@ func sendJSON(t *testing.T, args ...string) (code int, r result) {
 
 // TestSend sends through a forwarder that runs to a sink and a file. One path drops messages, and that is seen.
 func TestSend(t *testing.T) {
-	in, out, log := freePort(t), freePort(t), filepath.Join(t.TempDir(), "log")
+	in, out, log := testneed.Port(t), testneed.Port(t), filepath.Join(t.TempDir(), "log")
 	s := serve(t, fmt.Sprintf(`
 [source.s]
 driver = "network"
@@ -69,7 +71,7 @@ flags = ["flow_control"]
 
 // TestSendRELP has all answered that a file has then.
 func TestSendRELP(t *testing.T) {
-	in, log := freePort(t), filepath.Join(t.TempDir(), "log")
+	in, log := testneed.Port(t), filepath.Join(t.TempDir(), "log")
 	s := serve(t, fmt.Sprintf(`
 [source.s]
 driver = "relp"
@@ -97,7 +99,7 @@ $`
 }
 
 func TestSendText(t *testing.T) {
-	address := fmt.Sprintf("127.0.0.1:%d", freePort(t))
+	address := fmt.Sprintf("127.0.0.1:%d", testneed.Port(t))
 	code, stdout, stderr := forwarder(t, "", "send", "--count", "1000", "--rate", "10000", "--sink", address, address)
 	const want = `^sent        1000  \d+/s for \d+\.\ds
 received    1000  \d+/s

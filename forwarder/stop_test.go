@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"kad/pkg/testneed"
 )
 
 // stopsWithin sends SIGTERM and holds forwarder to a time in which it must have ended. One that has not says where it is.
@@ -28,7 +30,7 @@ func (s *service) stopsWithin(limit time.Duration) {
 // stops: none of those that left may still wait for a client.
 func TestStopAfterReloads(t *testing.T) {
 	dir := t.TempDir()
-	port := freePort(t)
+	port := testneed.Port(t)
 	config := func(tag string) string {
 		var text strings.Builder
 		for i := range 6 {
@@ -113,12 +115,12 @@ func TestStopDuringReload(t *testing.T) {
 		name, drain string
 		port, terms int
 	}{
-		{"no server", "1s", freePort(t), 1},
+		{"no server", "1s", testneed.Port(t), 1},
 		{"a server that does not read", "1s", deaf.Addr().(*net.TCPAddr).Port, 1},
 		{"twice", "2m", deaf.Addr().(*net.TCPAddr).Port, 2},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			port, dir := freePort(t), t.TempDir()
+			port, dir := testneed.Port(t), t.TempDir()
 			config := func(change int) string {
 				return fmt.Sprintf(`
 [options]

@@ -144,11 +144,6 @@ func (s *sinkProcess) numbers(t *testing.T) (list []int) {
 	return list
 }
 
-func freePort(t *testing.T) int {
-	t.Helper()
-	return testneed.Port(t)
-}
-
 // A feed appends numbered messages of 200 bytes to a destination while it runs.
 type feed struct {
 	d    *Destination
@@ -263,7 +258,7 @@ func TestFailover(t *testing.T) {
 		{"stopped", 0, 0, syscall.SIGSTOP, func(n *Network) { n.Stall = option.Duration(2 * time.Second) }, 2000},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			port, dir := freePort(t), t.TempDir()
+			port, dir := testneed.Port(t), t.TempDir()
 			first := startSink(t, net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), filepath.Join(dir, "1"), test.size, test.pause)
 			second := startSink(t, net.JoinHostPort("127.0.0.2", strconv.Itoa(port)), filepath.Join(dir, "2"), 0, 0)
 			f := startFeed(t, func(n *Network) { n.Port = port; test.set(n) })
@@ -286,7 +281,7 @@ func TestFailover(t *testing.T) {
 
 // A server that closes in order gets nothing twice, and nothing is lost.
 func TestOrderlyClose(t *testing.T) {
-	port := freePort(t)
+	port := testneed.Port(t)
 	got := make([][]byte, 2)
 	for i, ip := range []string{"127.0.0.1", "127.0.0.2"} {
 		l, err := net.Listen("tcp", net.JoinHostPort(ip, strconv.Itoa(port)))
@@ -417,7 +412,7 @@ func TestSilence(t *testing.T) {
 }
 
 func testSilence(t *testing.T, hook string) {
-	port, dir := freePort(t), t.TempDir()
+	port, dir := testneed.Port(t), t.TempDir()
 	address := func(ip string) string { return net.JoinHostPort(ip, strconv.Itoa(port)) }
 	first := startSink(t, address("127.0.0.1"), filepath.Join(dir, "1"), 0, 0)
 	second := startSink(t, address("127.0.0.2"), filepath.Join(dir, "2"), 0, 0)
@@ -440,7 +435,7 @@ func testSilence(t *testing.T, hook string) {
 // With TLS too a server that is killed has what it acknowledged or the next server gets it. A certificate is checked against
 // the name of its own server, and one that differs is a failed server.
 func TestFailoverTLS(t *testing.T) {
-	port, dir := freePort(t), t.TempDir()
+	port, dir := testneed.Port(t), t.TempDir()
 	ca := filepath.Join(dir, "ca")
 	key, err := ecdsa.GenerateKey(elliptic.P256(), cryptorand.Reader)
 	if err != nil {
@@ -517,7 +512,7 @@ func TestFailoverTLS(t *testing.T) {
 }
 
 func TestFailback(t *testing.T) {
-	port, dir := freePort(t), t.TempDir()
+	port, dir := testneed.Port(t), t.TempDir()
 	address := func(ip string) string { return net.JoinHostPort(ip, strconv.Itoa(port)) }
 	second := startSink(t, address("127.0.0.2"), filepath.Join(dir, "2"), 0, 0)
 	f := startFeed(t, func(n *Network) {
@@ -546,7 +541,7 @@ func TestFailback(t *testing.T) {
 
 // A server that hangs when the primary one is back does not tell that it has read what its kernel has: the primary one gets it too.
 func TestFailbackFromHungServer(t *testing.T) {
-	port, dir := freePort(t), t.TempDir()
+	port, dir := testneed.Port(t), t.TempDir()
 	address := func(ip string) string { return net.JoinHostPort(ip, strconv.Itoa(port)) }
 	second := startSink(t, address("127.0.0.2"), filepath.Join(dir, "2"), 0, 0)
 	f := startFeed(t, func(n *Network) {
@@ -568,7 +563,7 @@ func TestFailbackFromHungServer(t *testing.T) {
 
 // A primary server that hangs is not failed back to while its kernel answers the probes.
 func TestNoFailbackIntoHungServer(t *testing.T) {
-	port, dir := freePort(t), t.TempDir()
+	port, dir := testneed.Port(t), t.TempDir()
 	address := func(ip string) string { return net.JoinHostPort(ip, strconv.Itoa(port)) }
 	first := startSink(t, address("127.0.0.1"), filepath.Join(dir, "1"), 0, 0)
 	startSink(t, address("127.0.0.2"), filepath.Join(dir, "2"), 0, 0)

@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"kad/forwarder/internal/option"
+	"kad/pkg/testneed"
 )
 
 // An authority issues certificates, all for the same key.
@@ -104,7 +105,7 @@ func TestFaultyPrimary(t *testing.T) {
 		}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			port, dir := freePort(t), t.TempDir()
+			port, dir := testneed.Port(t), t.TempDir()
 			first, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
 			if err != nil {
 				t.Fatal(err)

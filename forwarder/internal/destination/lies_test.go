@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"kad/forwarder/internal/option"
+	"kad/pkg/testneed"
 )
 
 // fakeDNS answers questions with the addresses that answer gives to the number of a question.
@@ -71,7 +72,7 @@ func dnsAnswer(question []byte, addresses [][]byte) []byte {
 
 // A name that leads nowhere is asked for again, and all of its addresses are tried.
 func TestLyingDNS(t *testing.T) {
-	port, dir := freePort(t), t.TempDir()
+	port, dir := testneed.Port(t), t.TempDir()
 	good := startSink(t, fmt.Sprintf("127.0.0.1:%d", port), filepath.Join(dir, "1"), 0, 0)
 	lyingDNS(t)
 	f := startFeed(t, func(n *Network) {
@@ -91,7 +92,7 @@ func TestIdleSilence(t *testing.T) {
 	if !inNamespace(t) {
 		return
 	}
-	port, dir := freePort(t), t.TempDir()
+	port, dir := testneed.Port(t), t.TempDir()
 	address := func(ip string) string { return net.JoinHostPort(ip, strconv.Itoa(port)) }
 	first := startSink(t, address("127.0.0.1"), filepath.Join(dir, "1"), 0, 0)
 	second := startSink(t, address("127.0.0.2"), filepath.Join(dir, "2"), 0, 0)

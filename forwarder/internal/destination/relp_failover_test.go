@@ -10,6 +10,7 @@ import (
 
 	"kad/forwarder/internal/option"
 	"kad/forwarder/internal/relp"
+	"kad/pkg/testneed"
 )
 
 func loopback(host, port int) string { return fmt.Sprintf("127.0.0.%d:%d", host, port) }
@@ -59,7 +60,7 @@ func TestRELPNoSession(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			port := freePort(t)
+			port := testneed.Port(t)
 			begin(t, loopback(1, port))
 			second := startRELP(t, loopback(2, port), allOK)
 			d, finish := relpDestination(t, port, func(r *RELP) { r.ConnectTimeout = option.Duration(300 * time.Millisecond) })
@@ -73,7 +74,7 @@ func TestRELPNoSession(t *testing.T) {
 
 // Where one address of a name refuses the session, the next one is tried.
 func TestRELPNextAddress(t *testing.T) {
-	port := freePort(t)
+	port := testneed.Port(t)
 	fakeDNS(t, func(int) [][]byte { return [][]byte{{127, 0, 0, 9}, {127, 0, 0, 1}} })
 	_, refused := refuseRELP(t, loopback(9, port))
 	good := startRELP(t, loopback(1, port), allOK)
@@ -91,7 +92,7 @@ func TestRELPNextAddress(t *testing.T) {
 
 // The primary server is back when it answers, by RELP too: not while it takes connections alone. Nothing comes twice then.
 func TestRELPFailback(t *testing.T) {
-	port := freePort(t)
+	port := testneed.Port(t)
 	second := startRELP(t, loopback(2, port), allOK)
 	d, finish := relpDestination(t, port, func(r *RELP) {
 		r.Failover.Failback = &Failback{TCPProbeInterval: option.Duration(10 * time.Millisecond), SuccessfulProbesRequired: 2}
@@ -127,7 +128,7 @@ func TestRELPFailback(t *testing.T) {
 
 // Another server is used when somebody says so, and kept when it fails if it is pinned. Nothing comes twice by the switch.
 func TestRELPSwitch(t *testing.T) {
-	port := freePort(t)
+	port := testneed.Port(t)
 	first := startRELP(t, loopback(1, port), allOK)
 	var failing atomic.Bool
 	second := startRELP(t, loopback(2, port), func(got []int) ([]byte, bool) {

@@ -15,6 +15,7 @@ import (
 	"kad/forwarder/internal/option"
 	"kad/forwarder/internal/queue"
 	"kad/forwarder/internal/relp"
+	"kad/pkg/testneed"
 )
 
 // A relpServer takes messages as its behaviour says.
@@ -149,7 +150,7 @@ func wantNumbers(t *testing.T, got []string, from, to int) {
 func TestRELP(t *testing.T) {
 	for _, window := range []int{1, 7, 128, 100000} {
 		t.Run(fmt.Sprint(window), func(t *testing.T) {
-			port := freePort(t)
+			port := testneed.Port(t)
 			s := startRELP(t, fmt.Sprintf("127.0.0.1:%d", port), allOK)
 			d, finish := relpDestination(t, port, func(r *RELP) { r.Window = min(window, maxWindow) })
 			add(d, 0, 2000)
@@ -168,7 +169,7 @@ func TestRELP(t *testing.T) {
 
 // No more than a window of messages is sent without an answer, and none counts as sent.
 func TestRELPWindow(t *testing.T) {
-	port := freePort(t)
+	port := testneed.Port(t)
 	s := startRELP(t, fmt.Sprintf("127.0.0.1:%d", port), func([]int) ([]byte, bool) { return nil, false })
 	d, _ := relpDestination(t, port, func(r *RELP) { r.Window = 50 })
 	add(d, 0, 1000)
@@ -201,7 +202,7 @@ func TestRELPFailures(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			port := freePort(t)
+			port := testneed.Port(t)
 			answered := 0
 			first := startRELP(t, fmt.Sprintf("127.0.0.1:%d", port), func(got []int) (out []byte, end bool) {
 				for i, txnr := range got {
@@ -238,7 +239,7 @@ func TestRELPFailures(t *testing.T) {
 
 // Answers that come in another order than the messages count as what they are.
 func TestRELPOutOfOrder(t *testing.T) {
-	port := freePort(t)
+	port := testneed.Port(t)
 	s := startRELP(t, fmt.Sprintf("127.0.0.1:%d", port), func(got []int) (out []byte, end bool) {
 		for i := range got {
 			out = relp.AppendOK(out, got[len(got)-1-i])

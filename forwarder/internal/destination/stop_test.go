@@ -12,12 +12,13 @@ import (
 
 	"kad/forwarder/internal/option"
 	"kad/forwarder/internal/queue"
+	"kad/pkg/testneed"
 )
 
 // A destination that nothing waits for ends at once, also when its server is down.
 func TestNothingToDrain(t *testing.T) {
 	d := open(t, "d", driver("network", func(n *Network) {
-		n.Address, n.Port, n.TimeReopen = "127.0.0.1", freePort(t), option.Duration(time.Hour)
+		n.Address, n.Port, n.TimeReopen = "127.0.0.1", testneed.Port(t), option.Duration(time.Hour)
 	}))
 	ended := make(chan error, 1)
 	go func() { ended <- d.Run(t.Context(), slog.New(slog.DiscardHandler)) }()

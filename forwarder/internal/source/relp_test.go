@@ -13,6 +13,7 @@ import (
 
 	"kad/forwarder/internal/option"
 	"kad/forwarder/internal/relp"
+	"kad/pkg/testneed"
 
 	"golang.org/x/sys/unix"
 )
@@ -22,7 +23,7 @@ func relpSource(t *testing.T, set func(r *RELP)) (Driver, string) {
 	globals := option.Defaults()
 	globals.KeepHostname = true
 	r := newRELP(&globals).(*RELP)
-	r.IP, r.Port = "127.0.0.1", freePort(t)
+	r.IP, r.Port = "127.0.0.1", testneed.Port(t)
 	if set != nil {
 		set(r)
 	}

@@ -106,18 +106,12 @@ func run(t *testing.T, d Driver, show string) *running {
 	return &running{c, in, stop, runner}
 }
 
-// freePort is a port of 127.0.0.1 that nobody has.
-func freePort(t *testing.T) int {
-	t.Helper()
-	return testneed.Port(t)
-}
-
 func network(t *testing.T, name string, set func(n *Network)) (Driver, string) {
 	t.Helper()
 	globals := option.Defaults()
 	globals.KeepHostname = true
 	n := Drivers[name](&globals).(*Network)
-	n.IP, n.Port = "127.0.0.1", freePort(t)
+	n.IP, n.Port = "127.0.0.1", testneed.Port(t)
 	if set != nil {
 		set(n)
 	}
