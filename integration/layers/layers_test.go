@@ -33,30 +33,28 @@ var rooms = [][]string{
 
 // doors has the rooms that may import a dependency. golang.org/x is as free as the standard library.
 var doors = map[string][]string{
-	"github.com/BurntSushi/toml":          {"pkg/conf", "forwarder/internal/config"},
-	"github.com/coreos/go-systemd":        {"kad-track", "kad-notify", "forwarder/internal/daemon"},
-	"github.com/godbus/dbus":              {"pkg/dbustest"},
-	"github.com/nats-io":                  {"forwarder/internal/jetstream"},
-	"github.com/osrg/gobgp":               {"kad-notify/internal/bgp"},
-	"github.com/pelletier/go-toml":        {"pkg/conf"},
-	"github.com/pires/go-proxyproto":      {"forwarder/internal/source"},
-	"github.com/prometheus/client_golang": {"forwarder/internal/stats"},
-	"github.com/twmb/franz-go":            {"forwarder/internal/kafka"},
-	"github.com/urfave/cli":               {"pkg/cli"},
-	"github.com/vishvananda":              {"pkg/vip"},
-	"google.golang.org/grpc":              {"kad-notify/internal/bgp"},
-	"google.golang.org/protobuf":          {"kad-notify/internal/bgp"},
+	"github.com/BurntSushi/toml":     {"pkg/conf", "forwarder/internal/config"},
+	"github.com/coreos/go-systemd":   {"kad-track", "kad-notify", "forwarder/internal/daemon"},
+	"github.com/godbus/dbus":         {"pkg/dbustest"},
+	"github.com/nats-io":             {"forwarder/internal/jetstream"},
+	"github.com/osrg/gobgp":          {"kad-notify/internal/bgp"},
+	"github.com/pelletier/go-toml":   {"pkg/conf"},
+	"github.com/pires/go-proxyproto": {"forwarder/internal/source"},
+	"github.com/twmb/franz-go":       {"forwarder/internal/kafka"},
+	"github.com/urfave/cli":          {"pkg/cli"},
+	"github.com/vishvananda":         {"pkg/vip"},
+	"google.golang.org/grpc":         {"kad-notify/internal/bgp"},
+	"google.golang.org/protobuf":     {"kad-notify/internal/bgp"},
 }
 
 // heavy has what costs each start of a binary, and the binaries that may pay; no tool has a test in it.
 var heavy = map[string][]string{
-	"github.com/nats-io":                  {"forwarder"},
-	"github.com/osrg/gobgp":               {"kad-notify"},
-	"github.com/prometheus/client_golang": {"forwarder"},
-	"github.com/twmb/franz-go":            {"forwarder"},
-	"github.com/twmb/franz-go/pkg/kfake":  nil,
-	"google.golang.org/grpc":              {"kad-notify"},
-	"testing":                             nil,
+	"github.com/nats-io":                 {"forwarder"},
+	"github.com/osrg/gobgp":              {"kad-notify"},
+	"github.com/twmb/franz-go":           {"forwarder"},
+	"github.com/twmb/franz-go/pkg/kfake": nil,
+	"google.golang.org/grpc":             {"kad-notify"},
+	"testing":                            nil,
 }
 
 // pkg is what `go list` says of a package, without its tests.

@@ -29,17 +29,6 @@ func (h *Histogram) Clone() Histogram {
 	return Histogram{bounds: h.bounds, counts: slices.Clone(h.counts), sum: h.sum}
 }
 
-// cumulative is h as Prometheus has it: how many values there are, and how many up to each bound.
-func (h *Histogram) cumulative() (count uint64, upTo map[float64]uint64) {
-	upTo = map[float64]uint64{}
-	var n uint64
-	for i, bound := range h.bounds {
-		n += h.counts[i]
-		upTo[bound] = n
-	}
-	return h.Count(), upTo
-}
-
 // Count is how many values there are.
 func (h *Histogram) Count() (n uint64) {
 	for _, c := range h.counts {

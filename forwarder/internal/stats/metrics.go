@@ -1,46 +1,35 @@
 package stats
 
 import (
+	"maps"
 	"net/http"
 	"runtime"
+	"slices"
 	"strconv"
-
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"sync"
 )
 
 // A metric is a name with what it means, and how its values are found in a snapshot.
 type metric struct {
 	name, help string
 	labels     []string
-	kind       prometheus.ValueType // Untyped: a histogram
+	kind       kind
 	values     func(s *Snapshot, give func(value any, labels ...string))
-
-	desc *prometheus.Desc
 }
 
 // metrics are all that a forwarder has of its own, in the order of the page.
-var metrics = newMetrics()
-
-const (
-	counter   = prometheus.CounterValue
-	gauge     = prometheus.GaugeValue
-	histogram = prometheus.UntypedValue
-)
-
-func newMetrics() (list []*metric) {
-	add := func(name, help string, kind prometheus.ValueType, labels []string, values func(s *Snapshot, give func(value any, labels ...string))) {
-		list = append(list, &metric{name, help, labels, kind, values, prometheus.NewDesc(name, help, labels, nil)})
+var metrics = sync.OnceValue(func() (list []*metric) {
+	add := func(name, help string, kind kind, labels []string, values func(s *Snapshot, give func(value any, labels ...string))) {
+		list = append(list, &metric{name, help, labels, kind, values})
 	}
-	source := func(name, help string, kind prometheus.ValueType, value func(s *Source) any) {
+	source := func(name, help string, kind kind, value func(s *Source) any) {
 		add(name, help, kind, []string{"source", "driver"}, func(s *Snapshot, give func(value any, labels ...string)) {
 			for i := range s.Sources {
 				give(value(&s.Sources[i]), s.Sources[i].Name, strconv.Itoa(s.Sources[i].Index))
 			}
 		})
 	}
-	destination := func(name, help string, kind prometheus.ValueType, value func(s *Snapshot, d *Destination) any) {
+	destination := func(name, help string, kind kind, value func(s *Snapshot, d *Destination) any) {
 		add(name, help, kind, []string{"destination"}, func(s *Snapshot, give func(value any, labels ...string)) {
 			for i := range s.Destinations {
 				give(value(s, &s.Destinations[i]), s.Destinations[i].Name)
@@ -50,13 +39,14 @@ func newMetrics() (list []*metric) {
 	reasons := func(name, help string, counts func(d *Destination) map[string]uint64) {
 		add(name, help, counter, []string{"destination", "reason"}, func(s *Snapshot, give func(value any, labels ...string)) {
 			for i := range s.Destinations {
-				for reason, n := range counts(&s.Destinations[i]) {
-					give(n, s.Destinations[i].Name, reason)
+				by := counts(&s.Destinations[i])
+				for _, reason := range slices.Sorted(maps.Keys(by)) {
+					give(by[reason], s.Destinations[i].Name, reason)
 				}
 			}
 		})
 	}
-	server := func(name, help string, kind prometheus.ValueType, labels []string, values func(d *Destination, give func(value any, labels ...string))) {
+	server := func(name, help string, kind kind, labels []string, values func(d *Destination, give func(value any, labels ...string))) {
 		add(name, help, kind, append([]string{"destination"}, labels...), func(s *Snapshot, give func(value any, labels ...string)) {
 			for i := range s.Destinations {
 				if d := &s.Destinations[i]; d.Server != nil {
@@ -65,7 +55,7 @@ func newMetrics() (list []*metric) {
 			}
 		})
 	}
-	stream := func(name, help string, kind prometheus.ValueType, value func(s *Stream) any) {
+	stream := func(name, help string, kind kind, value func(s *Stream) any) {
 		add(name, help, kind, []string{"user"}, func(s *Snapshot, give func(value any, labels ...string)) {
 			for i := range s.Sources {
 				if from := &s.Sources[i]; from.Stream != nil {
@@ -166,7 +156,7 @@ func newMetrics() (list []*metric) {
 		give(1, s.Version, runtime.Version())
 	})
 	return list
-}
+})
 
 func truth(b bool) int {
 	if b {
@@ -177,39 +167,19 @@ func truth(b bool) int {
 
 // Handler answers with the metrics, and those of the process.
 func Handler(take func() Snapshot) http.Handler {
-	registry := prometheus.NewRegistry()
-	registry.MustRegister(collector(take), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), collectors.NewGoCollector())
-	return promhttp.HandlerFor(registry, promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError})
-}
-
-type collector func() Snapshot
-
-// Describe says nothing: the collector is unchecked, since what it has changes with the configuration.
-func (collector) Describe(chan<- *prometheus.Desc) {}
-
-// Collect makes metrics of a snapshot.
-func (c collector) Collect(to chan<- prometheus.Metric) {
-	s := c()
-	for _, m := range metrics {
-		m.values(&s, func(value any, labels ...string) { to <- m.value(value, labels) })
-	}
-}
-
-// value is one of the metric.
-func (m *metric) value(value any, labels []string) prometheus.Metric {
-	var number float64
-	switch v := value.(type) {
-	case *Histogram:
-		count, upTo := v.cumulative()
-		return prometheus.MustNewConstHistogram(m.desc, count, v.sum, upTo, labels...)
-	case int:
-		number = float64(v)
-	case int64:
-		number = float64(v)
-	case uint64:
-		number = float64(v)
-	case float64:
-		number = v
-	}
-	return prometheus.MustNewConstMetric(m.desc, m.kind, number, labels...)
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		s, out := take(), exposition(nil)
+		for _, m := range metrics() {
+			begun := false
+			m.values(&s, func(value any, values ...string) {
+				if !begun {
+					out, begun = out.family(m.name, m.help, m.kind), true
+				}
+				out = out.value(m.name, value, labels(m.labels, values))
+			})
+		}
+		out = out.process().runtime()
+		w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
+		_, _ = w.Write(out) // who has gone does not miss them
+	})
 }

@@ -10,8 +10,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/prometheus/client_golang/prometheus"
 )
 
 var update = flag.Bool("update", false, "rewrite the table of docs/metrics.md")
@@ -71,7 +69,7 @@ func TestMetrics(t *testing.T) {
 			t.Errorf("no %s", want)
 		}
 	}
-	for _, m := range metrics {
+	for _, m := range metrics() {
 		if !strings.Contains(got, "\n# TYPE "+m.name+" ") {
 			t.Errorf("%s has no value in a full snapshot", m.name)
 		}
@@ -84,8 +82,8 @@ func TestMetrics(t *testing.T) {
 // Names are as Prometheus wants them: https://prometheus.io/docs/practices/naming/
 func TestMetricNames(t *testing.T) {
 	shape := regexp.MustCompile(`^forwarder(_[a-z]+)+$`)
-	for _, m := range metrics {
-		if !shape.MatchString(m.name) || strings.HasSuffix(m.name, "_total") != (m.kind == prometheus.CounterValue) || !strings.HasSuffix(m.help, ".") {
+	for _, m := range metrics() {
+		if !shape.MatchString(m.name) || strings.HasSuffix(m.name, "_total") != (m.kind == counter) || !strings.HasSuffix(m.help, ".") {
 			t.Errorf("%s: %q", m.name, m.help)
 		}
 	}
@@ -100,13 +98,12 @@ func TestPage(t *testing.T) {
 	}
 	var table bytes.Buffer
 	table.WriteString("| name | type | labels | what |\n| --- | --- | --- | --- |\n")
-	kinds := map[prometheus.ValueType]string{counter: "counter", gauge: "gauge", histogram: "histogram"}
-	for _, m := range metrics {
+	for _, m := range metrics() {
 		labels := ""
 		if len(m.labels) > 0 {
 			labels = "`" + strings.Join(m.labels, "`, `") + "`"
 		}
-		fmt.Fprintf(&table, "| `%s` | %s | %s | %s |\n", m.name, kinds[m.kind], labels, m.help)
+		fmt.Fprintf(&table, "| `%s` | %s | %s | %s |\n", m.name, m.kind, labels, m.help)
 	}
 	head, rest, found := strings.Cut(string(was), begin)
 	_, tail, closed := strings.Cut(rest, end)
