@@ -2,6 +2,8 @@ package syslog
 
 import (
 	"bytes"
+	"fmt"
+	"math/rand/v2"
 	"strings"
 	"testing"
 )
@@ -112,4 +114,38 @@ func TestNoAllocations(t *testing.T) {
 			t.Errorf("%s: %v allocations, want 0", c.name, n)
 		}
 	}
+}
+
+// BenchmarkRelay is the whole way of a message, from a stream of lines to such a stream. No message is like the one before, so that
+// the branches in the code are as hard to predict as in earnest.
+func BenchmarkRelay(b *testing.B) {
+	random := rand.New(rand.NewPCG(1, 268))
+	programs := []string{"sshd", "sudo", "nginx", "haproxy", "postfix/smtp", "CRON", "kernel", "systemd"}
+	var stream []byte
+	const messages = 2048
+	for range messages {
+		stream = fmt.Appendf(stream, "<%d>Oct 11 22:14:%d host%02d.example.net %s[%d]: %s\n", 8*random.IntN(24)+random.IntN(8), 14+random.IntN(3),
+			random.IntN(40), programs[random.IntN(len(programs))], 300+random.IntN(30000), strings.Repeat("accepted ", 5+random.IntN(40)))
+	}
+	var f Framer
+	var p Parser
+	var m Message
+	var formatter Formatter
+	out := make([]byte, 0, 2*len(stream))
+	b.SetBytes(int64(len(stream)))
+	for b.Loop() {
+		out = out[:0]
+		for rest := stream; len(rest) > 0; {
+			msg, used, err := f.Next(rest)
+			if err != nil || p.Parse(msg, received, &m) != nil {
+				b.Fatal("does not parse")
+			}
+			out = append(formatter.AppendRFC3164(out, &m), '\n')
+			rest = rest[used:]
+		}
+	}
+	if !bytes.Equal(out, stream) {
+		b.Fatal("what came out is not what came in")
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/messages, "ns/message")
 }

@@ -2,7 +2,9 @@ package syslog
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
+	"math/bits"
 	"time"
 )
 
@@ -293,9 +295,7 @@ func (p *Parser) setStamp(c *civil, now Time, m *Message) {
 func (p *Parser) scanHostname(b []byte, i int) (end int, ok bool) {
 	end = i
 	if !p.CheckHostname {
-		for end < len(b) && end-i < 255 && !endsWord[b[end]] {
-			end++
-		}
+		end = endOfWord(b[:min(len(b), i+255)], i, '[')
 	}
 	for ; end < len(b) && b[end] != ' '; end++ {
 		switch c := b[end]; {
@@ -336,22 +336,35 @@ func isHostnameByte(c byte) bool {
 	return isDigit(c) || 'a' <= c|0x20 && c|0x20 <= 'z' || c == '-' || c == '_' || c == '.' || c == ':' || c == '@' || c == '/'
 }
 
-// endsWord has what ends the program of a TAG, and what a host name needs a closer look for.
-var endsWord = [256]bool{' ': true, '[': true, ':': true}
+// endOfWord is where the first blank, colon or bracket is in b from i on, len(b) if there is none. It looks at eight bytes at once:
+// the lengths of words are what a processor cannot foresee.
+func endOfWord(b []byte, i int, bracket byte) int {
+	for ; i+8 <= len(b); i += 8 {
+		w := binary.LittleEndian.Uint64(b[i:])
+		if found := firstZero(w^' '*ones) | firstZero(w^':'*ones) | firstZero(w^uint64(bracket)*ones); found != 0 {
+			return i + bits.TrailingZeros64(found)/8
+		}
+	}
+	for i < len(b) && b[i] != ' ' && b[i] != ':' && b[i] != bracket {
+		i++
+	}
+	return i
+}
+
+// ones has a one in each byte.
+const ones = 0x0101010101010101
+
+// firstZero has no bit below the highest one of the first byte of w that is zero, which it has.
+func firstZero(w uint64) uint64 { return (w - ones) &^ w & (0x80 * ones) }
 
 // parseTag reads "program[pid]: " and what is left, the content.
 func parseTag(b []byte, i int, m *Message) {
 	start := i
-	for i < len(b) && !endsWord[b[i]] {
-		i++
-	}
+	i = endOfWord(b, i, '[')
 	m.AppName = b[start:i]
 	if i < len(b) && b[i] == '[' {
 		pid := i + 1
-		for i < len(b) && b[i] != ' ' && b[i] != ']' && b[i] != ':' {
-			i++
-		}
-		if i < len(b) {
+		if i = endOfWord(b, i, ']'); i < len(b) {
 			m.ProcID = b[pid:max(pid, i)]
 			if b[i] == ']' {
 				i++
