@@ -33,6 +33,8 @@ type Framer struct {
 	MaxSize int
 	// Trim cuts a longer message of OctetCounting to MaxSize and drops its rest.
 	Trim bool
+	// KeepEnd leaves the newline at the end of a line that nothing else ends, and that is not empty.
+	KeepEnd bool
 	// KeepEmpty makes messages of empty lines.
 	KeepEmpty bool
 	// Cut counts the times that a message was cut.
@@ -81,8 +83,13 @@ func (f *Framer) Next(b []byte) (msg []byte, used int, err error) {
 		if n == 0 {
 			return nil, used, nil
 		}
-		msg = trimEnd(b[used : used+n])
-		if used += n; len(msg) > 0 || f.KeepEmpty {
+		line := b[used : used+n]
+		msg = trimEnd(line)
+		used += n
+		if f.KeepEnd && len(msg) == n-1 && n > 1 && line[n-1] == '\n' {
+			msg = line
+		}
+		if len(msg) > 0 || f.KeepEmpty {
 			return msg, used, nil
 		}
 	}

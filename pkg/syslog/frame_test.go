@@ -42,6 +42,8 @@ func TestFramer(t *testing.T) {
 	}{
 		{"lines", Framer{}, "one\ntwo\r\n\n\r\n  \nlast", []string{"one", "two", "  ", "last"}},
 		{"empty lines are kept", Framer{KeepEmpty: true}, "one\n\n\r\ntwo\n", []string{"one", "", "", "two"}},
+		{"the ends of lines are kept", Framer{KeepEnd: true}, "one\n\ntwo\r\nthree\x00four\n\nlast", []string{"one\n", "two", "three", "four\n", "last"}},
+		{"the ends of lines and empty lines are kept", Framer{KeepEnd: true, KeepEmpty: true}, "one\n\ntwo\n", []string{"one\n", "", "two\n"}},
 		{"NUL ends a line", Framer{}, "before\x00after\n\x00\x00lead\n", []string{"before", "after", "lead"}},
 		{"long lines are cut", Framer{MaxSize: 4}, "1234\n12345\n12345678\n1", []string{"1234", "1234", "5", "1234", "5678", "1"}},
 		{"frames", Framer{Framing: OctetCounting}, "3 one0 4 two\n", []string{"one", "two\n"}},

@@ -31,6 +31,8 @@ type Message struct {
 
 	SequenceID []byte // the number that Cisco writes before the stamp
 	Clock      Clock  // what Cisco says of its clock before the stamp
+
+	line line
 }
 
 // Clock is the state of the sender's clock.
@@ -60,6 +62,8 @@ type Parser struct {
 	BadHostname func(word []byte) bool
 	// Local says that the messages come from this host, where a kernel message has no program.
 	Local bool
+	// KeepLine makes messages of RFC 3164 remember the line that they are read from, for Message.Line.
+	KeepLine bool
 	// DefaultPriority is that of a message without one. Zero: user.notice.
 	DefaultPriority Priority
 	// Location is the zone of stamps that name none, and in which the time of receipt stands for a missing one. Nil: the local zone. It stays as it is after the first message.
@@ -71,9 +75,10 @@ type Parser struct {
 
 // A knownStamp is what "Mmm dd hh:mm:ss" meant in a second of receipt.
 type knownStamp struct {
-	text [bsdSize]byte
-	now  int64 // on the wall clock
-	time Time
+	text  [bsdSize]byte
+	now   int64 // on the wall clock
+	time  Time
+	plain bool // AppendBSD writes it so
 }
 
 // A SyntaxError says where a message stops being one.
@@ -88,6 +93,7 @@ func (e *SyntaxError) Error() string { return fmt.Sprintf("offset %d: want %s", 
 // and what tells the year of a stamp without one (the year that puts it nearest to now). Newlines and NULs at the end are
 // left out. On failure the error is a *SyntaxError and m is zero.
 func (p *Parser) Parse(b []byte, now Time, m *Message) error {
+	given := b
 	for len(b) > 0 && (b[len(b)-1] == '\n' || b[len(b)-1] == 0) {
 		b = b[:len(b)-1]
 	}
@@ -107,6 +113,8 @@ func (p *Parser) Parse(b []byte, now Time, m *Message) error {
 	}
 	if err != nil {
 		*m = Message{}
+	} else if m.line.host > 0 {
+		m.line.keep(given, b, m)
 	}
 	return err
 }
@@ -159,8 +167,12 @@ func (p *Parser) parseRFC3164(b []byte, i int, now Time, m *Message) {
 		m.Msg = b[i:]
 		return
 	}
+	start := i
 	i = scanCisco(b, i, m)
-	n, ok := p.scanStamp(b[i:], now, m)
+	n, ok, plain := p.scanStamp(b[i:], now, m)
+	if plain && p.KeepLine && i == start && isPlainPriority(b[:i]) {
+		m.line.host = i + n + 1
+	}
 	if !ok {
 		if p.Location != nil {
 			_, offset := now.Time().In(p.Location).Zone()
@@ -231,32 +243,34 @@ func scanCisco(b []byte, i int, m *Message) int {
 	return i
 }
 
-// scanStamp reads the stamp of RFC 3164 in any form and returns how many bytes it had.
-func (p *Parser) scanStamp(b []byte, now Time, m *Message) (n int, ok bool) {
+// scanStamp reads the stamp of RFC 3164 in any form and returns how many bytes it had, and whether AppendBSD writes it so.
+func (p *Parser) scanStamp(b []byte, now Time, m *Message) (n int, ok, plain bool) {
 	// A blank that no year follows ends the plain form, which needs no second look if it was met lately.
-	plain := len(b) > bsdSize+1 && b[bsdSize] == ' ' && !isDigit(b[bsdSize+1])
-	if plain {
+	ends := len(b) > bsdSize+1 && b[bsdSize] == ' ' && !isDigit(b[bsdSize+1])
+	if ends {
 		known := p.knownAt(b)
 		if known.now == now.wall() && string(known.text[:]) == string(b[:bsdSize]) {
 			m.Timestamp, m.Stamped = known.time, true
-			return bsdSize, true
+			return bsdSize, true, known.plain
 		}
 	}
 	var c civil
 	if n = c.scanBSD(b); n == 0 {
 		c = civil{}
 		if n = c.scanISO(b); n == 0 {
-			return 0, false
+			return 0, false, false
 		}
 	}
 	p.setStamp(&c, now, m)
-	if plain && n == bsdSize {
-		*p.knownAt(b) = knownStamp{[bsdSize]byte(b), now.wall(), m.Timestamp}
+	if ends && n == bsdSize {
+		text := [bsdSize]byte(b)
+		plain = string(new(Formatter).AppendBSD(nil, m.Timestamp)) == string(text[:])
+		*p.knownAt(b) = knownStamp{text, now.wall(), m.Timestamp, plain}
 	}
 	if n < len(b) && b[n] == ':' { // Cisco
 		n++
 	}
-	return n, true
+	return n, true, plain
 }
 
 // knownAt is where what the plain stamp b means is remembered: seconds that follow each other have places of their own, also 59 and 00.

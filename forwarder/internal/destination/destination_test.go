@@ -49,6 +49,46 @@ func open(t *testing.T, name string, d Driver) *Destination {
 	return New(name, d)
 }
 
+// What is sent of a message does not depend on whether it knows its line.
+func TestLine(t *testing.T) {
+	const line = "<13>Oct  1 22:14:15 h app[7]: one\n"
+	change := map[string]func(m *logmsg.Message){
+		"nothing": func(*logmsg.Message) {},
+		"program": func(m *logmsg.Message) { m.Set(logmsg.NameOf("PROGRAM"), []byte("app")) },
+		"header":  (*logmsg.Message).HeaderChanged,
+		"host":    func(m *logmsg.Message) { m.Set(logmsg.NameOf("HOST"), []byte("g")) },
+		"text":    func(m *logmsg.Message) { m.Set(logmsg.NameOf("MESSAGE"), []byte("two")) },
+		"none":    func(m *logmsg.Message) { m.Unset(logmsg.NameOf("MESSAGE")) },
+	}
+	for name, set := range map[string]func(n *Network){
+		"as it is":      func(*Network) {},
+		"in a zone":     func(n *Network) { n.Zone = option.Zone{Location: time.FixedZone("", 3600)} },
+		"with digits":   func(n *Network) { n.FracDigits = 3 },
+		"cut":           func(n *Network) { n.TruncateSize = 20 },
+		"counted":       func(n *Network) { n.Framing = "octet_counting" },
+		"as RFC 5424":   func(n *Network) { n.Flags = []string{"syslog_protocol"} },
+		"by a template": func(n *Network) { n.Template = template.Must("$MSG\n") },
+	} {
+		d := open(t, "d", driver("network", func(n *Network) { n.Address = "192.0.2.1"; set(n) }))
+		for what, change := range change {
+			sent := map[bool]string{}
+			for _, keep := range []bool{false, true} {
+				m := message(t, line)
+				p := syslog.Parser{KeepLine: keep, Location: time.UTC}
+				if err := p.Parse([]byte(line), m.Received, &m.Message); err != nil || (m.Line() != nil) != keep {
+					t.Fatalf("%v, the line is %q", err, m.Line())
+				}
+				change(m)
+				text, _ := d.Render(m)
+				sent[keep] = string(text)
+			}
+			if sent[true] != sent[false] {
+				t.Errorf("%s, %s changed: %q, without a line %q", name, what, sent[true], sent[false])
+			}
+		}
+	}
+}
+
 func TestRender(t *testing.T) {
 	const bsd = "<13>Oct  1 22:14:15 h app[7]: one\ntwo"
 	const ietf = `<165>1 2023-02-03T04:05:06.123456-05:30 h app - ID [a@1 x="1"] text`

@@ -94,6 +94,11 @@ func appendText(dst []byte, m *logmsg.Message) []byte {
 
 // appendBSD is RFC 3164, whose stamp ts_format does not change.
 func appendBSD(dst []byte, m *logmsg.Message, c *template.Context) []byte {
+	if c.Zone == nil && c.FracDigits == 0 {
+		if line := m.Line(); line != nil {
+			return append(dst, line...)
+		}
+	}
 	return appendText(c.AppendTime(syslog.AppendPriority(dst, m.Priority), m.Timestamp, template.RFC3164), m)
 }
 

@@ -52,6 +52,11 @@ type pair struct {
 // Reset makes m an empty message from origin, received at now, and keeps its memory.
 func (m *Message) Reset(origin *Origin, now syslog.Time) {
 	m.Message = syslog.Message{}
+	m.Begin(origin, now)
+}
+
+// Begin is Reset but for the header, which is to be replaced.
+func (m *Message) Begin(origin *Origin, now syslog.Time) {
 	m.Received, m.Origin, m.Item = now, origin, nil
 	m.Chained, m.noHeader, m.exploded = false, false, false
 	m.pairs, m.tags, m.arena = m.pairs[:0], origin.Tags, m.arena[:0]
@@ -220,6 +225,14 @@ func (m *Message) AppendHeader(dst []byte) []byte {
 		dst = append(append(append(dst, '['), m.ProcID...), ']')
 	}
 	return append(dst, ": "...)
+}
+
+// Line is what m was read from, with its newline, if priority, stamp, HOST, MSGHDR and MSG make just that; else nil.
+func (m *Message) Line() []byte {
+	if m.noHeader {
+		return nil
+	}
+	return m.Message.Line()
 }
 
 // ClearPairs takes all values away that are not in the header.

@@ -40,6 +40,7 @@ type node struct {
 
 type branch struct {
 	first     int32
+	sends     bool // there is nothing but opSend
 	flags     Flags
 	statement *Statement
 	counter   int32
@@ -100,7 +101,16 @@ func (c *compiler) branch(s *Statement, next int32, wait bool) branch {
 	}
 	c.matched = append(c.matched, s.Matched)
 	counter := int32(len(c.matched) - 1)
-	return branch{first: c.chain(s.Elements, next, wait), flags: s.Flags, statement: s, counter: counter}
+	first := c.chain(s.Elements, next, wait)
+	return branch{first: first, sends: c.sendsFrom(first), flags: s.Flags, statement: s, counter: counter}
+}
+
+// sendsFrom tells whether all from the node at i on is opSend.
+func (c *compiler) sendsFrom(i int32) bool {
+	for i != end && c.nodes[i].op == opSend {
+		i = c.nodes[i].next
+	}
+	return i == end
 }
 
 // chain compiles elements that next follows, from the last to the first, and returns where the first is.

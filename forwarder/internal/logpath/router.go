@@ -184,17 +184,7 @@ func (r *Router) round(n *node, m *logmsg.Message, current int32, fallback Flags
 		if b.flags&Fallback != fallback {
 			continue
 		}
-		if r.Trace != nil {
-			r.Trace(Event{Kind: Enter, Statement: b.statement, Message: m})
-		}
-		f := r.push(current, b.flags&DropUnmatched != 0)
-		r.walk(b.first, m, f)
-		ok := !r.frames[f].refused || r.frames[f].ignore
-		r.pop()
-		if r.Trace != nil {
-			r.Trace(Event{Kind: Exit, Statement: b.statement, Message: m, Matched: ok})
-		}
-		if ok {
+		if r.branch(b, m, current) {
 			matched = true
 			r.count(b.counter)
 			if b.flags&Final != 0 {
@@ -203,6 +193,29 @@ func (r *Router) round(n *node, m *logmsg.Message, current int32, fallback Flags
 		}
 	}
 	return matched
+}
+
+// branch takes m through b and tells whether it matched.
+func (r *Router) branch(b *branch, m *logmsg.Message, current int32) bool {
+	if b.sends && r.Trace == nil {
+		for i := b.first; i != end; {
+			n := &r.program.nodes[i]
+			r.send(n, m)
+			i = n.next
+		}
+		return true
+	}
+	if r.Trace != nil {
+		r.Trace(Event{Kind: Enter, Statement: b.statement, Message: m})
+	}
+	f := r.push(current, b.flags&DropUnmatched != 0)
+	r.walk(b.first, m, f)
+	ok := !r.frames[f].refused || r.frames[f].ignore
+	r.pop()
+	if r.Trace != nil {
+		r.Trace(Event{Kind: Exit, Statement: b.statement, Message: m, Matched: ok})
+	}
+	return ok
 }
 
 func (r *Router) push(parent int32, ignore bool) int32 {

@@ -308,7 +308,7 @@ func (r *reader) flush() {
 // handle takes one frame through the log paths.
 func (r *reader) handle(frame []byte) {
 	m := &r.message
-	m.Reset(r.origin, r.now)
+	m.Begin(r.origin, r.now)
 	o := r.options
 	if o.header.StoreRaw {
 		m.Set(rawMessage, bytes.TrimRight(frame, "\n\x00"))
@@ -317,6 +317,9 @@ func (r *reader) handle(frame []byte) {
 		m.Message = syslog.Message{Priority: r.parser.DefaultPriority, Timestamp: r.now, Msg: bytes.TrimRight(frame, "\n\x00")}
 	} else if err := r.parser.Parse(frame, r.now, &m.Message); err != nil {
 		r.counts.parseErrors++
+		if r.parser.KeepLine {
+			frame = bytes.TrimSuffix(frame, []byte("\n"))
+		}
 		parser.SetError(m, frame, err)
 		r.deliver(m)
 		return

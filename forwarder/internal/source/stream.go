@@ -20,11 +20,13 @@ import (
 // stream takes the messages of a byte stream through the log paths until it ends. A message that has no end yet is kept
 // for the next read; at the end of the stream it is a message too, unless its length says otherwise.
 func (r *reader) stream(conn io.Reader, f syslog.Framer) error {
+	f.KeepEnd = true
 	b := buffer{needed: f.BufferSize()}
 	defer b.give()
 	for {
 		_, err := b.fill(conn)
 		r.begin()
+		r.parser.KeepLine = f.Framing == syslog.Newline
 		used, frameErr := r.frames(&f, b.bytes())
 		b.use(used)
 		if err != nil && frameErr == nil {
