@@ -78,12 +78,12 @@ func (s *stage) meter() meter {
 	return meter{pid, time.Now(), used, cpuTime(os.Getpid()) - used, machineTime()}
 }
 
-// stop gives the CPU time, and how many processors neither the process nor we used.
-func (m meter) stop() (used time.Duration, others float64) {
+// stop gives the CPU time of the process and our own, and how many processors neither used.
+func (m meter) stop() (used, own time.Duration, others float64) {
 	used = cpuTime(m.pid)
-	own := cpuTime(os.Getpid()) - used - m.own
+	own = cpuTime(os.Getpid()) - used - m.own
 	used -= m.used
-	return used, max(0, (machineTime()-m.machine-used-own).Seconds()/time.Since(m.start).Seconds())
+	return used, own, max(0, (machineTime()-m.machine-used-own).Seconds()/time.Since(m.start).Seconds())
 }
 
 // settle waits until the process writes nothing more, and gives the time from the start until then.

@@ -14,6 +14,7 @@ type result struct {
 	cpu    float64 // microseconds a message
 	rate   float64 // messages a second
 	rss    float64 // MiB at most
+	own    float64 // microseconds a message of the generator and the sink
 	others float64 // processors that neither the peer nor we used
 	faults faults
 
@@ -142,8 +143,7 @@ func (s *stage) through() (result, error) {
 		return result{}, err
 	}
 	took := s.sink.wait(s.workload.patience())
-	used, others := m.stop()
-	r := s.result(used, others)
+	r := s.result(m.stop())
 	r.rate = float64(s.total()) / took.Seconds()
 	return r, nil
 }
@@ -165,8 +165,7 @@ func (s *stage) detour() (result, error) {
 		return result{}, err
 	}
 	out := s.sink.wait(s.workload.patience()) - time.Duration(s.sink.first.Load())
-	used, others := m.stop()
-	r := s.result(used, others)
+	r := s.result(m.stop())
 	r.in = float64(s.total()) / in.Seconds()
 	if out > 0 { // else nothing came
 		r.out = float64(s.total()) / out.Seconds()
@@ -206,9 +205,10 @@ func (s *stage) bytes() (n int) {
 	return n
 }
 
-func (s *stage) result(used time.Duration, others float64) result {
+func (s *stage) result(used, own time.Duration, others float64) result {
 	r := result{
 		cpu:    float64(used.Microseconds()) / float64(s.total()),
+		own:    float64(own.Microseconds()) / float64(s.total()),
 		rss:    float64(peakRSS(s.proc.Process.Pid)) / 1024,
 		others: others,
 	}
