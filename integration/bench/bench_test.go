@@ -30,7 +30,7 @@ func TestModels(t *testing.T) {
 			}
 			size += len(m.frame)
 			to[m.to]++
-			if got, n := cut(m.frame, w.counted); !w.udp && (n != len(m.frame) || !bytes.Equal(got, m.text)) {
+			if got, n := cut(m.frame, w.counted); n != len(m.frame) || !bytes.Equal(got, m.text) {
 				t.Errorf("%s: cut(%q) = %q, %d", w.name, m.frame, got, n)
 			}
 		}
@@ -49,7 +49,7 @@ func TestSink(t *testing.T) {
 	w := workload{conns: 2, destinations: 4}
 	all := newModels(w)
 	at := func(destination int, conn, number int) func(s *sink) {
-		return func(s *sink) { s.take(destination, appendMessage(nil, all, conn, number, 0)) }
+		return func(s *sink) { s.take(destination, newStream(all, conn, number).append(nil)) }
 	}
 	first := slices.IndexFunc(all[:count], func(m model) bool { return m.to == 1<<0 })
 	second := first + 1 + slices.IndexFunc(all[first+1:count], func(m model) bool { return m.to == 1<<0 })
@@ -63,7 +63,7 @@ func TestSink(t *testing.T) {
 		{"twice", []func(*sink){at(0, 0, first), at(0, 0, first)}, faults{doubled: 1, lost: 1}},
 		{"elsewhere", []func(*sink){at(1, 0, first), at(0, 0, second)}, faults{misrouted: 1, lost: 1}},
 		{"cut", []func(*sink){at(0, 0, second), func(s *sink) {
-			line := appendMessage(nil, all, 0, first, 0)
+			line := newStream(all, 0, first).append(nil)
 			s.take(0, append(line[:40:40], line[41:]...))
 		}}, faults{altered: 1, reordered: 1}},
 		{"no message", []func(*sink){at(0, 0, first), func(s *sink) { s.take(0, []byte("hello\n")) }}, faults{altered: 1, lost: 1}},

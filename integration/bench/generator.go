@@ -63,18 +63,15 @@ func send(w workload, all []model, conns []net.Conn, count int, start time.Time)
 
 // flood sends as fast as the connection takes it.
 func flood(all []model, conn net.Conn, number, count, room int, start time.Time) error {
+	next := newStream(all, number, 0)
 	buf := make([]byte, 0, room)
-	due := 0
-	for i := range count {
-		if len(buf) == 0 {
-			due = int(time.Since(start) / time.Microsecond)
+	for next.number < count {
+		next.trailer.due(int(time.Since(start) / time.Microsecond))
+		for buf = buf[:0]; next.number < count && len(buf)+len(next.model().frame) <= room; {
+			buf = next.append(buf)
 		}
-		buf = appendMessage(buf, all, number, i, due)
-		if i == count-1 || len(buf)+len(all[modelAt(number, i+1)].frame) > room {
-			if _, err := conn.Write(buf); err != nil {
-				return err
-			}
-			buf = buf[:0]
+		if _, err := conn.Write(buf); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -82,18 +79,36 @@ func flood(all []model, conn net.Conn, number, count, room int, start time.Time)
 
 // room is how many bytes a connection sends at once: less if there are many connections, but always a message.
 func (w workload) room() int {
-	return max(w.size, maxSize+len(trailer), min(64<<10, 64<<20/w.conns))
+	return max(w.size, maxSize+len(blank), min(64<<10, 64<<20/w.conns))
 }
 
-func appendMessage(buf []byte, all []model, conn, number, due int) []byte {
-	m := mark{conn, number, modelAt(conn, number), due}
-	buf = append(buf, all[m.model].frame...)
-	end := len(buf)
-	if buf[end-1] == '\n' {
-		end--
-	}
-	m.put(buf[:end])
+// A stream is what a connection sends, from its next message on.
+type stream struct {
+	all          []model
+	conn, number int
+	trailer      trailer
+}
+
+func newStream(all []model, conn, number int) *stream {
+	return &stream{all, conn, number, trailerOf(mark{conn, number, modelAt(conn, number), 0})}
+}
+
+func (s *stream) model() *model { return &s.all[modelAt(s.conn, s.number)] }
+
+// append puts the next message behind buf.
+func (s *stream) append(buf []byte) []byte {
+	m := s.model()
+	begin := len(buf)
+	buf = append(buf, m.frame...)
+	*(*trailer)(buf[begin+m.end-len(blank):]) = s.trailer
+	s.forward(1)
 	return buf
+}
+
+// forward skips n messages.
+func (s *stream) forward(n int) {
+	s.number += n
+	s.trailer.forward(n, s.model())
 }
 
 // burst is the time for which messages are sent at once, at a rate.
@@ -102,23 +117,30 @@ const burst = 500 * time.Microsecond
 // pace sends at the rate of w: each half millisecond what was due in it, on one connection after the other.
 func pace(w workload, all []model, conns []net.Conn, count int, start time.Time) error {
 	each := w.rate * int(burst) / int(time.Second)
-	sent := make([]int, len(conns))
+	var streams []*stream
+	for i := range conns {
+		streams = append(streams, newStream(all, i, 0))
+	}
 	buf := make([]byte, 0, 64<<10)
 	for i := 0; i*each < count*len(conns); i++ {
 		conn := i % len(conns)
+		next := streams[conn]
 		begin := time.Duration(i) * burst
 		time.Sleep(time.Until(start.Add(begin + burst)))
-		n := min(each, count-sent[conn])
+		n := min(each, count-next.number)
 		for j := range n {
 			due := begin + time.Duration(j)*burst/time.Duration(each)
-			buf = appendMessage(buf, all, conn, sent[conn], int(due/time.Microsecond))
-			sent[conn]++
-			if w.udp || j == n-1 { // each message is a datagram, or all are one write
-				if _, err := conns[conn].Write(buf); err != nil {
-					return err
-				}
-				buf = buf[:0]
+			next.trailer.due(int(due / time.Microsecond))
+			buf = next.append(buf)
+			if w.udp { // each message is a datagram
+				buf = bytes.TrimSuffix(buf, []byte("\n"))
+			} else if j < n-1 { // all are one write
+				continue
 			}
+			if _, err := conns[conn].Write(buf); err != nil {
+				return err
+			}
+			buf = buf[:0]
 		}
 	}
 	return nil

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -16,58 +15,17 @@ const models = 2048
 // Lengths of a model with its framing.
 const minSize, meanSize, maxSize = 100, 268, 500
 
-// A model is a prepared message. What is sent has the digits of its trailer filled in.
+// A model is a prepared message. What is sent has another trailer.
 type model struct {
-	frame []byte // as it is sent
-	text  []byte // without framing: as it must arrive
-	to    uint8  // bit set of the destinations where it must go
+	frame []byte  // as it goes over TCP
+	text  []byte  // the part of frame that is the message
+	end   int     // of text in frame
+	name  [4]byte // its number, as the trailer has it
+	to    uint8   // bit set of the destinations where it must go
 }
 
-// The trailer ends each message: connection, number on that connection, model, and when it was due, in microseconds of the run.
-const trailer = " c00000 n00000000 k0000 t0000000000"
-
-// A mark is what a trailer says.
-type mark struct{ conn, number, model, due int }
-
-// put writes the mark into the trailer at the end of text.
-func (m mark) put(text []byte) {
-	t := text[len(text)-len(trailer):]
-	digits(t[2:7], m.conn)
-	digits(t[9:17], m.number)
-	digits(t[19:23], m.model)
-	digits(t[25:35], m.due)
-}
-
-func digits(to []byte, n int) {
-	for i := len(to) - 1; i >= 0; i-- {
-		to[i] = byte('0' + n%10)
-		n /= 10
-	}
-}
-
-// markOf reads the trailer of text.
-func markOf(text []byte) (m mark, ok bool) {
-	if len(text) < len(trailer) {
-		return mark{}, false
-	}
-	t := text[len(text)-len(trailer):]
-	if t[1] != 'c' || t[8] != 'n' || t[18] != 'k' || t[24] != 't' {
-		return mark{}, false
-	}
-	m = mark{number(t[2:7]), number(t[9:17]), number(t[19:23]), number(t[25:35])}
-	return m, m.conn >= 0 && m.number >= 0 && m.model >= 0 && m.model < models && m.due >= 0
-}
-
-// number is the number that b has, with zeros before it; below zero: it is none.
-func number(b []byte) (n int) {
-	for _, c := range b {
-		if c < '0' || c > '9' {
-			return -1
-		}
-		n = n*10 + int(c-'0')
-	}
-	return n
-}
+// modelAt is the model of a connection's message.
+func modelAt(conn, number int) int { return int(uint(number+257*conn) % models) }
 
 // A family is a program and what it says.
 type family struct {
@@ -98,6 +56,7 @@ func newModels(w workload) []model {
 	now := time.Now().Truncate(time.Second)
 	for i := range all {
 		all[i] = newModel(w, random, now)
+		digits(all[i].name[:], i)
 	}
 	return all
 }
@@ -123,21 +82,18 @@ func newModel(w workload, random *rand.Rand, now time.Time) model {
 		text = append(text, f.texts[random.IntN(len(f.texts))]...)
 		size = sizeOf(random)
 	}
-	for len(text)+len(trailer)+1 < size {
-		text = append(text, words[:min(len(words), size-len(text)-len(trailer)-1)]...)
+	for len(text)+len(blank)+1 < size {
+		text = append(text, words[:min(len(words), size-len(text)-len(blank)-1)]...)
 	}
-	text = append(text, trailer...)
-	m := model{text: text, to: 1}
+	text = append(text, blank...)
+	m := model{frame: append(text, '\n'), end: len(text), to: 1}
+	if w.counted {
+		m.frame = fmt.Appendf(nil, "%d %s", len(text), text)
+		m.end = len(m.frame)
+	}
+	m.text = m.frame[m.end-len(text) : m.end]
 	if w.destinations > 1 {
 		m.to = route(priority, f.program, text[header:])
-	}
-	switch {
-	case w.counted:
-		m.frame = append([]byte(strconv.Itoa(len(text))+" "), text...)
-	case w.udp:
-		m.frame = text
-	default:
-		m.frame = append(bytes.Clone(text), '\n')
 	}
 	return m
 }

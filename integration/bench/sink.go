@@ -83,9 +83,6 @@ func (s *sink) listen() error {
 	return nil
 }
 
-// modelAt is the model of a connection's message.
-func modelAt(conn, number int) int { return (number + 257*conn) % models }
-
 func (s *sink) close() {
 	for _, l := range s.listeners {
 		_ = l.Close() // accept sees it
@@ -169,7 +166,7 @@ func (s *sink) count(out *output, destination int, text []byte, now time.Duratio
 		return 0
 	}
 	want := &s.models[m.model]
-	if !bytes.Equal(text[:len(text)-len(trailer)], want.text[:len(want.text)-len(trailer)]) {
+	if !bytes.Equal(text[:len(text)-len(blank)], want.text[:len(want.text)-len(blank)]) {
 		out.faults.altered++
 	}
 	if !s.workload.belongs(want, destination) {
