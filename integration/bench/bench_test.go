@@ -49,7 +49,7 @@ func TestSink(t *testing.T) {
 	w := workload{conns: 2, destinations: 4}
 	all := newModels(w)
 	at := func(destination int, conn, number int) func(s *sink) {
-		return func(s *sink) { s.take(destination, newStream(all, conn, number).append(nil)) }
+		return func(s *sink) { s.checker(destination).take(newStream(all, conn, number).append(nil)) }
 	}
 	first := slices.IndexFunc(all[:count], func(m model) bool { return m.to == 1<<0 })
 	second := first + 1 + slices.IndexFunc(all[first+1:count], func(m model) bool { return m.to == 1<<0 })
@@ -64,9 +64,9 @@ func TestSink(t *testing.T) {
 		{"elsewhere", []func(*sink){at(1, 0, first), at(0, 0, second)}, faults{misrouted: 1, lost: 1}},
 		{"cut", []func(*sink){at(0, 0, second), func(s *sink) {
 			line := newStream(all, 0, first).append(nil)
-			s.take(0, append(line[:40:40], line[41:]...))
+			s.checker(0).take(append(line[:40:40], line[41:]...))
 		}}, faults{altered: 1, reordered: 1}},
-		{"no message", []func(*sink){at(0, 0, first), func(s *sink) { s.take(0, []byte("hello\n")) }}, faults{altered: 1, lost: 1}},
+		{"no message", []func(*sink){at(0, 0, first), func(s *sink) { s.checker(0).take([]byte("hello\n")) }}, faults{altered: 1, lost: 1}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			s, err := newSink(w, all, nil, count)

@@ -45,7 +45,7 @@ func markOf(text []byte) (m mark, ok bool) {
 		return mark{}, false
 	}
 	t := text[len(text)-len(blank):]
-	if t[1] != 'c' || t[8] != 'n' || t[18] != 'k' || t[24] != 't' {
+	if string(t[:2]) != " c" || string(t[7:9]) != " n" || string(t[17:19]) != " k" || string(t[23:25]) != " t" {
 		return mark{}, false
 	}
 	m = mark{number(t[2:7]), number(t[9:17]), number(t[19:23]), number(t[25:35])}
