@@ -39,6 +39,18 @@ func Receive(fd uintptr, b []byte) (n int, err error) {
 	}
 }
 
+// HasInput tells whether a socket has something to read, or has ended or failed, which a read tells.
+func HasInput(fd uintptr) bool {
+	var b [1]byte
+	for {
+		switch _, _, errno := syscall.RawSyscall6(syscall.SYS_RECVFROM, fd, uintptr(unsafe.Pointer(&b[0])), uintptr(len(b)), unix.MSG_DONTWAIT|unix.MSG_PEEK, 0, 0); errno {
+		case syscall.EINTR:
+		default:
+			return errno != syscall.EAGAIN
+		}
+	}
+}
+
 // Send writes of the buffers, one after the other, what there is room for, and returns how many bytes those are.
 func Send(fd uintptr, buffers [][]byte) (n int, err error) {
 	var few [16]unix.Iovec

@@ -93,6 +93,28 @@ func TestWaitsForNothing(t *testing.T) {
 	}
 }
 
+// What waits to be read stays there, and the end of a stream is to be read too.
+func TestHasInput(t *testing.T) {
+	a, b := pair(t)
+	if HasInput(b) {
+		t.Error("there is nothing")
+	}
+	if _, err := Send(a, [][]byte{[]byte("x")}); err != nil {
+		t.Fatal(err)
+	}
+	if room := make([]byte, 2); !HasInput(b) || !HasInput(b) {
+		t.Error("there is a byte")
+	} else if n, err := Receive(b, room); n != 1 || err != nil {
+		t.Errorf("read %d bytes, %v", n, err)
+	}
+	if err := unix.Close(int(a)); err != nil {
+		t.Fatal(err)
+	}
+	if !HasInput(b) {
+		t.Error("there is the end")
+	}
+}
+
 // A socket takes more buffers than one call, in order.
 func TestManyBuffers(t *testing.T) {
 	a, b := pair(t)

@@ -82,7 +82,9 @@ type relpSession struct {
 
 // serveRELP reads a connection until the client ends the session, or ctx ends. Then nothing more is read, and what was is
 // answered, as far as it gets safe in time.
-func (l *listener) serveRELP(ctx context.Context, conn net.Conn, r *reader) {
+func (l *listener) serveRELP(ctx context.Context, conn net.Conn) {
+	r := l.newConnReader(conn)
+	defer r.end()
 	s := &relpSession{reader: r, conn: conn, ctx: ctx, idle: l.idleTimeout}
 	s.session.Reader = relp.NewReader(conn, l.options.LogMsgSize)
 	s.answers.start(conn)

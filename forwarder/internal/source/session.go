@@ -31,7 +31,7 @@ type session struct {
 
 	raw   syscall.RawConn // nil: the connection is read as such
 	try   func(fd uintptr) bool
-	into  *buffer
+	into  *buffer // nil: nothing is read, it is waited for only
 	count int
 	err   error
 }
@@ -63,6 +63,16 @@ func (s *session) leave() {
 	}
 	closeWrite(s.Conn)
 	_ = s.SetReadDeadline(time.Now()) // the reader sets the next one
+}
+
+// await waits until there is something to read. Silent clients are here: the stack of a goroutine is as small as it was made if none
+// of the calls down to its wait needs more, and memory of our own they have none besides the session.
+func (s *session) await() error {
+	if s.raw == nil {
+		return nil
+	}
+	_, err := s.fill(nil)
+	return err
 }
 
 // fill reads with the deadline that the state of the session asks for.
@@ -102,6 +112,9 @@ func (s *session) read() (n int, err error) {
 
 // receive takes what the socket has. If that is nothing it tells that it has to be waited for.
 func (s *session) receive(fd uintptr) bool {
+	if s.into == nil {
+		return rawsocket.HasInput(fd)
+	}
 	n, err := rawsocket.Receive(fd, s.into.room())
 	switch {
 	case errors.Is(err, syscall.EAGAIN):
@@ -168,19 +181,25 @@ func setTransparent(c net.Conn) {
 	}
 }
 
-// sessions are those of one listener. They end with its context, or together when they are to leave.
+// sessions are those of one listener. They leave together.
 type sessions struct {
 	parent context.Context
 
 	mu      sync.Mutex // guards what follows
 	current context.Context
 	cancel  context.CancelFunc
+	open    map[*session]struct{} // of current
 }
 
 func newSessions(ctx context.Context) *sessions {
 	s := &sessions{parent: ctx}
-	s.current, s.cancel = context.WithCancel(ctx)
+	s.begin()
 	return s
+}
+
+func (s *sessions) begin() {
+	s.current, s.cancel = context.WithCancel(s.parent)
+	s.open = map[*session]struct{}{}
 }
 
 // context is that of a session which begins now.
@@ -190,10 +209,31 @@ func (s *sessions) context() context.Context {
 	return s.current
 }
 
+// add has a session leave when its context ends. That costs less than context.AfterFunc.
+func (s *sessions) add(one *session) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if one.ctx == s.current {
+		s.open[one] = struct{}{}
+	} else {
+		go one.leave()
+	}
+}
+
+// remove forgets a session that has ended.
+func (s *sessions) remove(one *session) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.open, one)
+}
+
 // leave ends the sessions that have begun.
 func (s *sessions) leave() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.cancel()
-	s.current, s.cancel = context.WithCancel(s.parent)
+	for one := range s.open {
+		go one.leave()
+	}
+	s.begin()
 }

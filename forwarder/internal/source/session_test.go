@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -178,6 +179,49 @@ func TestIdleTimeout(t *testing.T) {
 	if _, err := c.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
 		t.Errorf("an idle connection ends with %v, want EOF", err)
 	}
+}
+
+// A client that has said nothing yet has no reader, and its goroutine no more than the stack that it began with; it is told that the
+// source stops, and may still say something then.
+func TestSilentClients(t *testing.T) {
+	if raceDetector {
+		t.Skip("the race detector makes stacks larger")
+	}
+	const clients = 256
+	d, addr := network(t, "network", func(n *Network) { n.MaxConnections, n.leaveTimeout = clients, time.Minute })
+	s := run(t, d, "$MSG")
+	before := stacks()
+	var conns []net.Conn
+	for range clients {
+		conns = append(conns, dial(t, "tcp", addr))
+	}
+	for end := time.Now().Add(time.Minute); s.in.Counts().Connections < clients && time.Now().Before(end); {
+		time.Sleep(10 * time.Millisecond)
+	}
+	s.in.readers.mu.Lock()
+	readers := len(s.in.readers.list)
+	s.in.readers.mu.Unlock()
+	if grown := stacks() - before; readers > 0 || grown > clients*3<<10 {
+		t.Errorf("%d readers, %d bytes of stack a client, want 0 and 2048", readers, grown/clients)
+	}
+	go func() {
+		for _, c := range conns {
+			_, _ = c.Read(make([]byte, 1)) // its end is what counts
+			_, _ = fmt.Fprintln(c, header+"last words")
+			_ = c.Close()
+		}
+	}()
+	s.stop()
+	if got := s.wait(clients); len(got) != clients {
+		t.Errorf("got %d messages, want %d", len(got), clients)
+	}
+}
+
+// stacks is how much memory those of goroutines have.
+func stacks() int {
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int(m.StackInuse)
 }
 
 // What the kernel has received when the source stops is read.

@@ -198,6 +198,13 @@ func (in *Input) newReader() *reader {
 	return r
 }
 
+// newConnReader makes a reader of what a client sends.
+func (in *Input) newConnReader(conn net.Conn) *reader {
+	r := in.newReader()
+	r.origin = in.origin(addrPort(conn.RemoteAddr()), addrPort(conn.LocalAddr()))
+	return r
+}
+
 // origin describes a sender; a zero address is this host.
 func (in *Input) origin(peer, local netip.AddrPort) *logmsg.Origin {
 	o := &logmsg.Origin{

@@ -78,14 +78,13 @@ type listener struct {
 // Run accepts until ctx ends. Connections that are open then are left as their session says, when nobody can connect anew to us any
 // more: a client that we leave does so at once, and what it sends would be lost with the socket.
 func (l *listener) Run(ctx context.Context) error {
-	serving, leave := context.WithCancel(context.WithoutCancel(ctx))
+	sessions := newSessions(context.WithoutCancel(ctx))
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	defer leave()
+	defer sessions.leave()
 	defer l.Listener.Close()
 	defer context.AfterFunc(ctx, func() { _ = l.setDeadline(time.Now()) })()
 	l.awaitBefore()
-	sessions := newSessions(serving)
 	if l.vip != nil {
 		defer l.vip.OnLoss(sessions.leave)()
 	}
@@ -109,10 +108,11 @@ func (l *listener) Run(ctx context.Context) error {
 			l.tell(&l.onsets.refused, "connections are refused, there are too many", "peer", conn.RemoteAddr().String(), "max_connections", l.limit)
 			continue
 		}
-		session := sessions.context()
+		s := newSession(sessions.context(), conn)
+		s.idle, s.limit, s.vip = l.idleTimeout, l.options.leaveTimeout, l.vip
 		wg.Go(func() {
 			defer l.connections.Add(-1)
-			l.serve(session, conn)
+			l.serve(s, sessions)
 		})
 	}
 }
@@ -157,36 +157,52 @@ func (l *listener) isAwaited() (awaited bool) {
 // handshakeTimeout is how long a client may take for its TLS handshake.
 const handshakeTimeout = 10 * time.Second
 
-// serve reads a connection to its end, or until it is quiet after the end of ctx.
-func (l *listener) serve(ctx context.Context, conn net.Conn) {
-	defer conn.Close()
-	peer := conn.RemoteAddr() // of a proxied one it reads the header, which has a timeout of its own
-	if err := handshake(ctx, conn); err != nil {
-		if ctx.Err() != nil {
-			return
-		}
+// serve reads a connection to its end, or until it is quiet after its session has left. What it calls until a client says something
+// has to do with the stack that a goroutine begins with, and all that is for reading messages is made after that.
+func (l *listener) serve(s *session, all *sessions) {
+	defer s.Close()
+	if !l.isGreeted(s) {
+		return
+	}
+	if l.relp {
+		l.serveRELP(s.ctx, s.Conn)
+		return
+	}
+	all.add(s)
+	defer all.remove(s)
+	err := s.await()
+	if err == nil {
+		err = l.read(s)
+	}
+	l.explain(s, err)
+}
+
+// isGreeted does what comes before messages.
+func (l *listener) isGreeted(s *session) bool {
+	peer := s.RemoteAddr() // of a proxied one it reads the header, which has a timeout of its own
+	err := handshake(s.ctx, s.Conn)
+	if err != nil && s.ctx.Err() == nil {
 		l.tlsErrors.Add(1)
 		l.tell(&l.onsets.tls, "TLS handshake failed", "peer", peer.String(), "error", err)
-		return
 	}
-	r := l.newReader()
+	return err == nil
+}
+
+func (l *listener) read(s *session) error {
+	r := l.newConnReader(s.Conn)
 	defer r.end()
-	r.origin = l.origin(addrPort(peer), addrPort(conn.LocalAddr()))
-	if l.relp {
-		l.serveRELP(ctx, conn, r)
-		return
-	}
-	s := newSession(ctx, conn)
-	s.idle, s.limit, s.vip = l.idleTimeout, l.options.leaveTimeout, l.vip
-	defer context.AfterFunc(ctx, s.leave)()
-	err := r.stream(s, l.framer)
+	return r.stream(s, l.framer)
+}
+
+// explain tells of a connection that does not end as it should.
+func (l *listener) explain(s *session, err error) {
 	switch {
 	case err == nil || errors.Is(err, os.ErrDeadlineExceeded):
 	case isFrameError(err):
 		l.frameErrors.Add(1)
-		l.tell(&l.onsets.frame, "connection closed, its frames cannot be told apart", "peer", peer.String(), "error", err)
+		l.tell(&l.onsets.frame, "connection closed, its frames cannot be told apart", "peer", s.RemoteAddr().String(), "error", err)
 	default:
-		l.tell(&l.onsets.read, "connection closed", "peer", peer.String(), "error", err)
+		l.tell(&l.onsets.read, "connection closed", "peer", s.RemoteAddr().String(), "error", err)
 	}
 }
 
