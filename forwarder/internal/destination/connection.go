@@ -96,7 +96,7 @@ type connection struct {
 	try     func(fd uintptr) bool // writes buffers without waiting
 	tryErr  error
 	control func(fd uintptr) // fills info
-	info    *unix.TCPInfo
+	info    unix.TCPInfo
 	infoErr error
 	polled  time.Time // when the kernel was asked
 	asked   int64     // bytes of messages that were written before
@@ -116,10 +116,7 @@ func newConnection(server int, l link) (*connection, error) {
 	now := time.Now()
 	c := &connection{server: server, link: l, since: now, changed: now, raw: raw}
 	c.control = func(fd uintptr) {
-		info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO)
-		if c.infoErr = err; err == nil {
-			c.info = info
-		}
+		c.infoErr = rawsocket.TCPInfo(fd, &c.info)
 	}
 	if err := c.poll(); err != nil {
 		return nil, errors.Join(err, l.tcp.Close())

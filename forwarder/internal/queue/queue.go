@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"slices"
 	"sort"
 	"sync"
 	"time"
@@ -256,17 +257,14 @@ func (q *Memory) Ack(n int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	now := time.Now()
-	for i, b := range q.batches[:n] {
+	for _, b := range q.batches[:n] {
 		q.messages -= len(b.Ends)
 		q.bytes -= int64(b.Size())
 		q.meter.acknowledged(b, now)
-		q.batches[i] = nil
 		b.release()
 	}
 	q.given -= n
-	if q.batches = q.batches[n:]; len(q.batches) == 0 {
-		q.batches = nil
-	}
+	q.batches = slices.Delete(q.batches, 0, n) // in place: what is appended next needs no memory
 	q.notFull.Broadcast()
 }
 

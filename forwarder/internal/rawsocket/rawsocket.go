@@ -1,4 +1,4 @@
-// Package rawsocket reads and writes sockets without telling Go's scheduler, and without waiting.
+// Package rawsocket reads and writes sockets, and asks about them, without telling Go's scheduler, and without waiting.
 //
 // Before a system call that may last, the scheduler prepares for giving its processor to another goroutine, and wakes the thread
 // that watches over that, if it sleeps. At a low rate it always does: it is woken, and then looks twice, for each read. That is
@@ -9,10 +9,10 @@
 //
 // # Safety
 //
-// What the kernel gets are the addresses of the first element of a slice that is not empty, with its length, and of a Msghdr on the
-// stack. They are made in the expression of the call, as the rules of package unsafe have it for system calls (its pattern 4), so
-// that what they point to lives, and stays where it is, until the call returns. The addresses in a Msghdr and its Iovecs are pointers
-// of Go. The kernel keeps none after the call.
+// What the kernel gets are the addresses of the first element of a slice that is not empty, with its length, and of a Msghdr, a TCPInfo
+// or a number of Go. They are made in the expression of the call, as the rules of package unsafe have it for system calls (its
+// pattern 4), so that what they point to lives, and stays where it is, until the call returns. The addresses in a Msghdr and its Iovecs
+// are pointers of Go. The kernel keeps none after the call.
 package rawsocket
 
 import (
@@ -49,6 +49,16 @@ func HasInput(fd uintptr) bool {
 			return errno != syscall.EAGAIN
 		}
 	}
+}
+
+// TCPInfo fills what the kernel knows of a connection, as far as it knows it: tcp(7), TCP_INFO.
+func TCPInfo(fd uintptr, info *unix.TCPInfo) error {
+	size := uint32(unsafe.Sizeof(*info))
+	_, _, errno := syscall.RawSyscall6(syscall.SYS_GETSOCKOPT, fd, unix.IPPROTO_TCP, unix.TCP_INFO, uintptr(unsafe.Pointer(info)), uintptr(unsafe.Pointer(&size)), 0)
+	if errno != 0 {
+		return errno
+	}
+	return nil
 }
 
 // Send writes of the buffers, one after the other, what there is room for, and returns how many bytes those are.

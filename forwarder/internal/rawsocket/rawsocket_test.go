@@ -115,6 +115,27 @@ func TestHasInput(t *testing.T) {
 	}
 }
 
+// The kernel says the same to us as to package unix, without an allocation.
+func TestTCPInfo(t *testing.T) {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	want, err := unix.GetsockoptTCPInfo(fd, unix.IPPROTO_TCP, unix.TCP_INFO)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got unix.TCPInfo
+	if n := testing.AllocsPerRun(10, func() { err = TCPInfo(uintptr(fd), &got) }); n != 0 || err != nil || got != *want || got.Snd_mss == 0 {
+		t.Errorf("got %+v, %v with %v allocations, want %+v", got, err, n, *want)
+	}
+	a, _ := pair(t)
+	if err := TCPInfo(a, &got); err == nil {
+		t.Error("a socket of this host has it too")
+	}
+}
+
 // A socket takes more buffers than one call, in order.
 func TestManyBuffers(t *testing.T) {
 	a, b := pair(t)
