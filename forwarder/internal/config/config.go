@@ -81,7 +81,7 @@ func Parse(name string, data []byte) (*Config, error) {
 		return nil, err
 	}
 	b.config.names, b.config.name, b.config.data = b.names(), name, data
-	b.config.Warnings = b.warnings(name, data)
+	b.config.Warnings = b.warnings()
 	b.config.record = record{&b.decoder, &root}
 	return b.config, nil
 }

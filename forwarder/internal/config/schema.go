@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"kad/forwarder/internal/destination"
@@ -150,7 +151,9 @@ func (s *schemer) value(path string, v reflect.Value) schema {
 }
 
 // choices is a comment that begins with the words which a value may be.
-var choices = regexp.MustCompile(`^([a-z0-9_.]+(?:, [a-z0-9_.]+)+)(?:$|[:;] )`)
+var choices = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^([a-z0-9_.]+(?:, [a-z0-9_.]+)+)(?:$|[:;] )`)
+})
 
 // describe takes the comment of the reference: that of the driver, or of another one with the same key.
 func (s *schemer) describe(p schema, path, key string) {
@@ -162,7 +165,7 @@ func (s *schemer) describe(p schema, path, key string) {
 		return
 	}
 	p["description"] = text
-	if m := choices.FindStringSubmatch(text); m != nil && p["type"] == "string" {
+	if m := choices().FindStringSubmatch(text); m != nil && p["type"] == "string" {
 		if words := strings.Split(m[1], ", "); p["default"] == "" || slices.Contains(words, p["default"].(string)) {
 			p["enum"] = words
 			if p["default"] == "" {
@@ -207,15 +210,12 @@ func (s *schemer) defineSteps() {
 	s.definitions["log"] = statement(flags(all...), schema{"source": array(schema{"anyOf": []any{text, ref("source")}})})
 }
 
-var (
-	sectionLine = regexp.MustCompile(`^\[([a-z]+)(?:\.[a-z_]+)?((?:\.[a-z_]+)*)\]`)
-	driverLine  = regexp.MustCompile(`^driver = "([a-z_0-9]+)"`)
-	keyLine     = regexp.MustCompile(`^([a-z_0-9]+) = .*?(?:\s+# (.*))?$`)
-)
-
 // comments are those of the reference, behind a key or above it, by section, driver and key; without the driver, the first
 // of any.
 func comments(text string) map[string]string {
+	sectionLine := regexp.MustCompile(`^\[([a-z]+)(?:\.[a-z_]+)?((?:\.[a-z_]+)*)\]`)
+	driverLine := regexp.MustCompile(`^driver = "([a-z_0-9]+)"`)
+	keyLine := regexp.MustCompile(`^([a-z_0-9]+) = .*?(?:\s+# (.*))?$`)
 	found := map[string]string{}
 	section, driver, inner, above := "", "", "", ""
 	for line := range strings.Lines(text) {

@@ -4,15 +4,15 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"kad/forwarder/internal/logpath"
 	"kad/pkg/conf"
 )
 
 // warnings tells of what is not wrong and does not do what its writer may expect.
-func (b *builder) warnings(name string, data []byte) []*conf.Error {
-	var root document
-	file, _ := conf.Decode(name, data, &root) // it was decoded before
+func (b *builder) warnings() []*conf.Error {
+	file := b.File // in which nothing is wrong
 	warnInert(file)
 	b.warnUnused(file)
 	for _, f := range logpath.Unreachable(b.config.Graph) {
@@ -30,12 +30,14 @@ func (b *builder) warnings(name string, data []byte) []*conf.Error {
 var inert = []string{"log_iw_size", "log_fetch_limit", "flush_lines", "throttle"}
 
 // optionTables are the tables that have options of drivers, or of all.
-var optionTables = regexp.MustCompile(`^(options|(source|destination)\.[^.]+|(.*\.)?((source|destination|drivers)\[\d+\]|destination))$`)
+var optionTables = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^(options|(source|destination)\.[^.]+|(.*\.)?((source|destination|drivers)\[\d+\]|destination))$`)
+})
 
 func warnInert(file *conf.File) {
 	for _, path := range file.Paths() {
 		i := strings.LastIndexByte(path, '.')
-		if i > 0 && slices.Contains(inert, path[i+1:]) && optionTables.MatchString(path[:i]) {
+		if i > 0 && slices.Contains(inert, path[i+1:]) && optionTables().MatchString(path[:i]) {
 			file.Errorf(path, "this option has no effect")
 		}
 	}

@@ -3,6 +3,7 @@ package convert
 import (
 	"fmt"
 	"strings"
+	"sync"
 )
 
 // A driver says what a driver of syslog-ng becomes.
@@ -14,6 +15,8 @@ type driver struct {
 	priority   string // its default, of which default-facility() and default-level() change a half; empty: user.notice
 }
 
+// The tables below are made when something is converted, and not at the start of a program that seldom does.
+
 // reasons for options that are left out.
 const (
 	noStatistics = "metrics are always counted"
@@ -21,34 +24,36 @@ const (
 	noCache      = "nothing waits for a name server"
 )
 
-var globalOptions = join(
-	each(boolean, "keep_hostname", "chain_hostnames", "keep_timestamp", "use_dns", "use_fqdn", "normalize_hostnames", "create_dirs", "template_escape"),
-	each(text, "bad_hostname", "recv_time_zone", "send_time_zone", "local_time_zone"),
-	filePermissions,
-	each(integer, "frac_digits", "log_msg_size", "log_fifo_size", "log_fetch_limit", "log_iw_size", "flush_lines"),
-	each(seconds, "time_reopen"),
-	options{
-		"check_hostname":      {convert: (*translator).checkHostname},
-		"trim_large_messages": {convert: (*translator).trimLargeMessages},
-		"suppress":            {convert: zeroOr(nil)},
-		"use_rcptid":          {convert: falseOnly},
-		"use_uniqid":          {convert: falseOnly},
-		"ts_format":           {key: "ts_format", convert: timeFormat},
-		"time_zone":           {key: "send_time_zone", convert: text},
-		"long_hostnames":      {key: "chain_hostnames", convert: boolean},
-		"file_template":       {convert: (*translator).fileTemplate},
-		"proto_template":      {convert: (*translator).protoTemplate},
-		"mark_freq":           {note: "there are no mark messages"},
-		"mark_mode":           {note: "there are no mark messages"},
-		"on_error":            {convert: only("drop-message", "silently-drop-message", "drop_message")},
-		"dns_cache":           {note: noCache},
-	},
-	leftOut(noStatistics, "stats_freq", "stats_level", "stats_lifetime", "stats_max_dynamic", "stats_max_dynamics"),
-	leftOut("forwarder log-level changes it", "log_level"),
-	leftOut(noCache, "dns_cache_expire", "dns_cache_expire_failed", "dns_cache_size", "dns_cache_hosts"),
-	leftOut(noTuning, "threaded", "flush_timeout", "sync", "sync_freq", "time_sleep", "min_iw_size_per_reader", "log_fetch_limit_per_reader", "time_reap", "gc_busy_threshold", "gc_idle_threshold"),
-	leftOut("credentials of local senders are not taken", "pass_unix_credentials"),
-)
+var globalOptions = sync.OnceValue(func() options {
+	return join(
+		each(boolean, "keep_hostname", "chain_hostnames", "keep_timestamp", "use_dns", "use_fqdn", "normalize_hostnames", "create_dirs", "template_escape"),
+		each(text, "bad_hostname", "recv_time_zone", "send_time_zone", "local_time_zone"),
+		filePermissions(),
+		each(integer, "frac_digits", "log_msg_size", "log_fifo_size", "log_fetch_limit", "log_iw_size", "flush_lines"),
+		each(seconds, "time_reopen"),
+		options{
+			"check_hostname":      {convert: (*translator).checkHostname},
+			"trim_large_messages": {convert: (*translator).trimLargeMessages},
+			"suppress":            {convert: zeroOr(nil)},
+			"use_rcptid":          {convert: falseOnly},
+			"use_uniqid":          {convert: falseOnly},
+			"ts_format":           {key: "ts_format", convert: timeFormat},
+			"time_zone":           {key: "send_time_zone", convert: text},
+			"long_hostnames":      {key: "chain_hostnames", convert: boolean},
+			"file_template":       {convert: (*translator).fileTemplate},
+			"proto_template":      {convert: (*translator).protoTemplate},
+			"mark_freq":           {note: "there are no mark messages"},
+			"mark_mode":           {note: "there are no mark messages"},
+			"on_error":            {convert: only("drop-message", "silently-drop-message", "drop_message")},
+			"dns_cache":           {note: noCache},
+		},
+		leftOut(noStatistics, "stats_freq", "stats_level", "stats_lifetime", "stats_max_dynamic", "stats_max_dynamics"),
+		leftOut("forwarder log-level changes it", "log_level"),
+		leftOut(noCache, "dns_cache_expire", "dns_cache_expire_failed", "dns_cache_size", "dns_cache_hosts"),
+		leftOut(noTuning, "threaded", "flush_timeout", "sync", "sync_freq", "time_sleep", "min_iw_size_per_reader", "log_fetch_limit_per_reader", "time_reap", "gc_busy_threshold", "gc_idle_threshold"),
+		leftOut("credentials of local senders are not taken", "pass_unix_credentials"),
+	)
+})
 
 var timeFormat = oneOf(map[string]string{"rfc3164": "rfc3164", "bsd": "rfc3164", "rfc3339": "rfc3339", "iso": "rfc3339", "full": "full", "unix": "unix", "utc": "unix"})
 
@@ -77,9 +82,11 @@ func (t *translator) destinationEscape(c *call) (value, bool) {
 }
 
 // filePermissions may be without a value: then they stay as they are.
-var filePermissions = join(
-	each(ifGiven(mode), "perm", "dir_perm"), each(ifGiven(text), "owner", "group"),
-)
+func filePermissions() options {
+	return join(
+		each(ifGiven(mode), "perm", "dir_perm"), each(ifGiven(text), "owner", "group"),
+	)
+}
 
 func ifGiven(convert func(t *translator, c *call) (value, bool)) func(t *translator, c *call) (value, bool) {
 	return func(t *translator, c *call) (value, bool) {
@@ -148,25 +155,27 @@ func only(words ...string) func(t *translator, c *call) (value, bool) {
 	}
 }
 
-var sourceOptions = join(
-	each(boolean, "keep_hostname", "chain_hostnames", "keep_timestamp", "use_dns", "use_fqdn", "normalize_hostnames"),
-	each(integer, "log_msg_size", "log_iw_size"),
-	each(text, "time_zone", "host_override", "program_override"),
-	each(flags, "flags"),
-	each(texts, "tags"),
-	options{
-		"log_prefix":       {key: "program_override", convert: logPrefix},
-		"default_facility": {key: "default_priority", convert: defaultFacility},
-		"default_priority": {key: "default_priority", convert: defaultSeverity},
-		"default_severity": {key: "default_priority", convert: defaultSeverity},
-		"default_level":    {key: "default_priority", convert: defaultSeverity},
-		"dns_cache":        {note: noCache},
-		"format":           {convert: only("syslog")},
-		"encoding":         {convert: only("utf-8", "UTF-8")},
-		"check_hostname":   {key: "flags", convert: flagIf("check_hostname")},
-	},
-	leftOut(noTuning, "log_fetch_limit", "persist_name"),
-)
+func sourceOptions() options {
+	return join(
+		each(boolean, "keep_hostname", "chain_hostnames", "keep_timestamp", "use_dns", "use_fqdn", "normalize_hostnames"),
+		each(integer, "log_msg_size", "log_iw_size"),
+		each(text, "time_zone", "host_override", "program_override"),
+		each(flags, "flags"),
+		each(texts, "tags"),
+		options{
+			"log_prefix":       {key: "program_override", convert: logPrefix},
+			"default_facility": {key: "default_priority", convert: defaultFacility},
+			"default_priority": {key: "default_priority", convert: defaultSeverity},
+			"default_severity": {key: "default_priority", convert: defaultSeverity},
+			"default_level":    {key: "default_priority", convert: defaultSeverity},
+			"dns_cache":        {note: noCache},
+			"format":           {convert: only("syslog")},
+			"encoding":         {convert: only("utf-8", "UTF-8")},
+			"check_hostname":   {key: "flags", convert: flagIf("check_hostname")},
+		},
+		leftOut(noTuning, "log_fetch_limit", "persist_name"),
+	)
+}
 
 // flagIf is for a boolean that is a flag in TOML.
 func flagIf(name string) func(t *translator, c *call) (value, bool) {
@@ -210,15 +219,17 @@ func (t *translator) setPriority(facility, severity string) string {
 	return t.defaultPriority
 }
 
-var socketOptions = join(
-	each(integer, "so_rcvbuf", "so_sndbuf"),
-	each(boolean, "so_keepalive"),
-	options{
-		"so_broadcast": {convert: falseOnly}, "ip_ttl": {convert: zeroOr(nil)}, "ip_tos": {convert: zeroOr(nil)},
-	},
-	leftOut("the connections stay open over a reload", "keep_alive"),
-	leftOut("keepalive is the kernel's", "tcp_keepalive_time", "tcp_keepalive_probes", "tcp_keepalive_intvl"),
-)
+func socketOptions() options {
+	return join(
+		each(integer, "so_rcvbuf", "so_sndbuf"),
+		each(boolean, "so_keepalive"),
+		options{
+			"so_broadcast": {convert: falseOnly}, "ip_ttl": {convert: zeroOr(nil)}, "ip_tos": {convert: zeroOr(nil)},
+		},
+		leftOut("the connections stay open over a reload", "keep_alive"),
+		leftOut("keepalive is the kernel's", "tcp_keepalive_time", "tcp_keepalive_probes", "tcp_keepalive_intvl"),
+	)
+}
 
 // falseOnly leaves out an option that is no.
 func falseOnly(t *translator, c *call) (value, bool) {
@@ -228,22 +239,24 @@ func falseOnly(t *translator, c *call) (value, bool) {
 	return nil, false
 }
 
-var networkSourceOptions = join(sourceOptions, socketOptions,
-	each(integer, "max_connections", "listen_backlog", "ip_protocol"),
-	each(boolean, "trim_large_messages", "so_reuseport"),
-	each(text, "ip"),
-	options{
-		"ip_freebind": {key: "freebind", convert: boolean},
-		"localip":     {key: "ip", convert: text},
-		"port":        {key: "port", convert: port},
-		"localport":   {key: "port", convert: port},
-		"destport":    {key: "port", convert: port},
-		"transport":   {convert: transport(true)},
-		"tls":         {key: "tls", convert: sub(func() options { return sourceTLS })},
-		"stats":       {note: noStatistics},
-	},
-	leftOut(noTuning, "dynamic_window_size", "dynamic_window_stats_freq", "dynamic_window_realloc_ticks", "ebpf"),
-)
+func networkSourceOptions() options {
+	return join(sourceOptions(), socketOptions(),
+		each(integer, "max_connections", "listen_backlog", "ip_protocol"),
+		each(boolean, "trim_large_messages", "so_reuseport"),
+		each(text, "ip"),
+		options{
+			"ip_freebind": {key: "freebind", convert: boolean},
+			"localip":     {key: "ip", convert: text},
+			"port":        {key: "port", convert: port},
+			"localport":   {key: "port", convert: port},
+			"destport":    {key: "port", convert: port},
+			"transport":   {convert: transport(true)},
+			"tls":         {key: "tls", convert: sub(sourceTLS)},
+			"stats":       {note: noStatistics},
+		},
+		leftOut(noTuning, "dynamic_window_size", "dynamic_window_stats_freq", "dynamic_window_realloc_ticks", "ebpf"),
+	)
+}
 
 var services = map[string]int64{"syslog": 514, "syslog-tls": 6514, "syslog-conn": 601, "shell": 514}
 
@@ -289,28 +302,34 @@ func transport(source bool) func(t *translator, c *call) (value, bool) {
 	}
 }
 
-var tlsOptions = join(
-	each(text, "cert_file", "key_file", "ca_file", "ca_dir"),
-	options{
-		"ssl_options":    {convert: sslOptions},
-		"allow_compress": {convert: falseOnly},
-		"cipher_suite":   {},
-		"crl_dir":        {},
-	},
-)
+func tlsOptions() options {
+	return join(
+		each(text, "cert_file", "key_file", "ca_file", "ca_dir"),
+		options{
+			"ssl_options":    {convert: sslOptions},
+			"allow_compress": {convert: falseOnly},
+			"cipher_suite":   {},
+			"crl_dir":        {},
+		},
+	)
+}
 
-var sourceTLS = join(tlsOptions, options{
-	"peer_verify": {key: "peer_verify", convert: oneOf(map[string]string{
-		"yes": "required", "required_trusted": "required", "optional_trusted": "optional", "optional_untrusted": "none", "no": "none",
-	})},
-})
+func sourceTLS() options {
+	return join(tlsOptions(), options{
+		"peer_verify": {key: "peer_verify", convert: oneOf(map[string]string{
+			"yes": "required", "required_trusted": "required", "optional_trusted": "optional", "optional_untrusted": "none", "no": "none",
+		})},
+	})
+}
 
-var destinationTLS = join(tlsOptions, options{
-	"peer_verify": {key: "peer_verify", convert: oneOf(map[string]string{
-		"yes": "required", "required_trusted": "required", "optional_trusted": "required", "optional_untrusted": "none", "required_untrusted": "none", "no": "none",
-	})},
-	"sni": {note: "the server's name is always sent"},
-})
+func destinationTLS() options {
+	return join(tlsOptions(), options{
+		"peer_verify": {key: "peer_verify", convert: oneOf(map[string]string{
+			"yes": "required", "required_trusted": "required", "optional_trusted": "required", "optional_untrusted": "none", "required_untrusted": "none", "no": "none",
+		})},
+		"sni": {note: "the server's name is always sent"},
+	})
+}
 
 func sslOptions(t *translator, c *call) (value, bool) {
 	values, _ := t.arguments(c)
@@ -327,104 +346,120 @@ func sslOptions(t *translator, c *call) (value, bool) {
 	return keys, true
 }
 
-var unixSourceOptions = join(sourceOptions, socketOptions,
-	each(ifGiven(mode), "perm"), each(ifGiven(text), "owner", "group"), each(boolean, "create_dirs"), each(integer, "max_connections", "listen_backlog"),
-	leftOut("a socket that is there is replaced", "optional"),
-	leftOut(noTuning, "so_sndbuf", "so_keepalive"),
-	leftOut("credentials of local senders are not taken", "pass_unix_credentials"),
-)
+func unixSourceOptions() options {
+	return join(sourceOptions(), socketOptions(),
+		each(ifGiven(mode), "perm"), each(ifGiven(text), "owner", "group"), each(boolean, "create_dirs"), each(integer, "max_connections", "listen_backlog"),
+		leftOut("a socket that is there is replaced", "optional"),
+		leftOut(noTuning, "so_sndbuf", "so_keepalive"),
+		leftOut("credentials of local senders are not taken", "pass_unix_credentials"),
+	)
+}
 
-var fileSourceOptions = join(sourceOptions, each(seconds, "follow_freq"), each(boolean, "read_old_records"),
-	options{
-		"multi_line_mode": {convert: only("none")},
-		"pad_size":        {convert: zeroOr(nil)},
-	},
-	leftOut("a file that is read is not made", "perm", "owner", "group", "dir_perm", "dir_owner", "dir_group"),
-)
+func fileSourceOptions() options {
+	return join(sourceOptions(), each(seconds, "follow_freq"), each(boolean, "read_old_records"),
+		options{
+			"multi_line_mode": {convert: only("none")},
+			"pad_size":        {convert: zeroOr(nil)},
+		},
+		leftOut("a file that is read is not made", "perm", "owner", "group", "dir_perm", "dir_owner", "dir_group"),
+	)
+}
 
 var pathOption = option{key: "path", convert: text}
 
-var sourceDrivers = map[string]driver{
-	"network":     {name: "network", options: networkSourceOptions},
-	"tcp":         {name: "network", options: networkSourceOptions, defaults: []entry{{key: "transport", value: "tcp"}, {key: "port", value: int64(514)}}},
-	"udp":         {name: "network", options: networkSourceOptions, defaults: []entry{{key: "transport", value: "udp"}}},
-	"tcp6":        {name: "network", options: networkSourceOptions, defaults: []entry{{key: "transport", value: "tcp"}, {key: "port", value: int64(514)}, {key: "ip_protocol", value: int64(6)}}},
-	"udp6":        {name: "network", options: networkSourceOptions, defaults: []entry{{key: "transport", value: "udp"}, {key: "ip_protocol", value: int64(6)}}},
-	"syslog":      {name: "syslog", options: networkSourceOptions},
-	"unix_dgram":  {name: "unix_dgram", positional: []option{pathOption}, options: unixSourceOptions},
-	"unix_stream": {name: "unix_stream", positional: []option{pathOption}, options: unixSourceOptions},
-	"file":        {name: "file", positional: []option{pathOption}, options: fileSourceOptions},
-	"wildcard_file": {name: "file", options: join(fileSourceOptions, options{
-		"base_dir":         {key: "base_dir", convert: text},
-		"filename_pattern": {key: "filename_pattern", convert: text},
-		"recursive":        {convert: falseOnly},
-		"monitor_method":   {note: noTuning},
-		"max_files":        {note: noTuning},
-	})},
-	"systemd_journal": {name: "journal", priority: "local0.notice", options: join(sourceOptions,
-		each(text, "prefix"), each(boolean, "read_old_records"), each(integer, "max_field_size"))},
-	"internal": {name: "internal", options: sourceOptions},
-	"stdin":    {name: "stdin", options: sourceOptions},
+var sourceDrivers = sync.OnceValue(func() map[string]driver {
+	return map[string]driver{
+		"network":     {name: "network", options: networkSourceOptions()},
+		"tcp":         {name: "network", options: networkSourceOptions(), defaults: []entry{{key: "transport", value: "tcp"}, {key: "port", value: int64(514)}}},
+		"udp":         {name: "network", options: networkSourceOptions(), defaults: []entry{{key: "transport", value: "udp"}}},
+		"tcp6":        {name: "network", options: networkSourceOptions(), defaults: []entry{{key: "transport", value: "tcp"}, {key: "port", value: int64(514)}, {key: "ip_protocol", value: int64(6)}}},
+		"udp6":        {name: "network", options: networkSourceOptions(), defaults: []entry{{key: "transport", value: "udp"}, {key: "ip_protocol", value: int64(6)}}},
+		"syslog":      {name: "syslog", options: networkSourceOptions()},
+		"unix_dgram":  {name: "unix_dgram", positional: []option{pathOption}, options: unixSourceOptions()},
+		"unix_stream": {name: "unix_stream", positional: []option{pathOption}, options: unixSourceOptions()},
+		"file":        {name: "file", positional: []option{pathOption}, options: fileSourceOptions()},
+		"wildcard_file": {name: "file", options: join(fileSourceOptions(), options{
+			"base_dir":         {key: "base_dir", convert: text},
+			"filename_pattern": {key: "filename_pattern", convert: text},
+			"recursive":        {convert: falseOnly},
+			"monitor_method":   {note: noTuning},
+			"max_files":        {note: noTuning},
+		})},
+		"systemd_journal": {name: "journal", priority: "local0.notice", options: join(sourceOptions(),
+			each(text, "prefix"), each(boolean, "read_old_records"), each(integer, "max_field_size"))},
+		"internal": {name: "internal", options: sourceOptions()},
+		"stdin":    {name: "stdin", options: sourceOptions()},
+	}
+})
+
+func destinationOptions() options {
+	return join(
+		each(integer, "frac_digits", "log_fifo_size", "throttle", "truncate_size"),
+		each(seconds, "time_reopen"),
+		each(text, "time_zone"),
+		options{
+			"flags":           {key: "flags", convert: flags, last: true},
+			"template":        {convert: (*translator).destinationTemplate},
+			"template_escape": {convert: (*translator).destinationEscape},
+			"ts_format":       {key: "ts_format", convert: timeFormat},
+			"send_time_zone":  {key: "time_zone", convert: text},
+			"suppress":        {convert: zeroOr(nil)},
+			"pad_size":        {convert: zeroOr(nil)},
+			"mark_mode":       {note: "there are no mark messages"},
+			"mark_freq":       {note: "there are no mark messages"},
+			"on_error":        {convert: only("drop-message", "silently-drop-message")},
+		},
+		leftOut("no file has its name from it", "local_time_zone"),
+		leftOut(noTuning, "flush_lines", "flush_timeout", "sync", "sync_freq", "persist_name", "batch_lines", "batch_timeout", "workers"),
+	)
 }
 
-var destinationOptions = join(
-	each(integer, "frac_digits", "log_fifo_size", "throttle", "truncate_size"),
-	each(seconds, "time_reopen"),
-	each(text, "time_zone"),
-	options{
-		"flags":           {key: "flags", convert: flags, last: true},
-		"template":        {convert: (*translator).destinationTemplate},
-		"template_escape": {convert: (*translator).destinationEscape},
-		"ts_format":       {key: "ts_format", convert: timeFormat},
-		"send_time_zone":  {key: "time_zone", convert: text},
-		"suppress":        {convert: zeroOr(nil)},
-		"pad_size":        {convert: zeroOr(nil)},
-		"mark_mode":       {note: "there are no mark messages"},
-		"mark_freq":       {note: "there are no mark messages"},
-		"on_error":        {convert: only("drop-message", "silently-drop-message")},
-	},
-	leftOut("no file has its name from it", "local_time_zone"),
-	leftOut(noTuning, "flush_lines", "flush_timeout", "sync", "sync_freq", "persist_name", "batch_lines", "batch_timeout", "workers"),
-)
+func fileOptions() options {
+	return join(
+		each(boolean, "create_dirs", "fsync"), filePermissions(), each(seconds, "time_reap"), each(text, "local_time_zone"),
+		options{"overwrite_if_older": {convert: zeroOr(nil)}},
+		leftOut("a file that cannot be opened stops nothing else", "optional"),
+	)
+}
 
-var fileOptions = join(
-	each(boolean, "create_dirs", "fsync"), filePermissions, each(seconds, "time_reap"), each(text, "local_time_zone"),
-	options{"overwrite_if_older": {convert: zeroOr(nil)}},
-	leftOut("a file that cannot be opened stops nothing else", "optional"),
-)
+func networkDestinationOptions() options {
+	return join(destinationOptions(), socketOptions(),
+		options{
+			"port":             {key: "port", convert: port},
+			"ip_protocol":      {note: "the address tells"},
+			"destport":         {key: "port", convert: port},
+			"localip":          {key: "local_ip", convert: text},
+			"localport":        {key: "local_port", convert: port},
+			"transport":        {convert: transport(false)},
+			"tls":              {key: "tls", convert: sub(destinationTLS)},
+			"failover":         {key: "failover", convert: sub(failoverOptions)},
+			"failover_servers": {key: "failover", convert: failoverServers},
+			"spoof_source":     {convert: falseOnly},
+			"disk_buffer":      diskBuffer,
+		},
+	)
+}
 
-var networkDestinationOptions = join(destinationOptions, socketOptions,
-	options{
-		"port":             {key: "port", convert: port},
-		"ip_protocol":      {note: "the address tells"},
-		"destport":         {key: "port", convert: port},
-		"localip":          {key: "local_ip", convert: text},
-		"localport":        {key: "local_port", convert: port},
-		"transport":        {convert: transport(false)},
-		"tls":              {key: "tls", convert: sub(func() options { return destinationTLS })},
-		"failover":         {key: "failover", convert: sub(func() options { return failoverOptions })},
-		"failover_servers": {key: "failover", convert: failoverServers},
-		"spoof_source":     {convert: falseOnly},
-		"disk_buffer":      diskBuffer,
-	},
-)
+var diskBuffer = option{key: "disk_buffer", convert: sub(diskBufferOptions)}
 
-var diskBuffer = option{key: "disk_buffer", convert: sub(func() options { return diskBufferOptions })}
+func diskBufferOptions() options {
+	return join(
+		each(boolean, "reliable"), each(integer, "capacity_bytes", "front_cache_size"), each(text, "dir"),
+		options{
+			"disk_buf_size": {key: "capacity_bytes", convert: integer},
+			"qout_size":     {key: "front_cache_size", convert: integer},
+		},
+		leftOut(noTuning, "mem_buf_length", "mem_buf_size", "flow_control_window_bytes", "flow_control_window_size", "compaction", "prealloc", "truncate_size_ratio"),
+	)
+}
 
-var diskBufferOptions = join(
-	each(boolean, "reliable"), each(integer, "capacity_bytes", "front_cache_size"), each(text, "dir"),
-	options{
-		"disk_buf_size": {key: "capacity_bytes", convert: integer},
-		"qout_size":     {key: "front_cache_size", convert: integer},
-	},
-	leftOut(noTuning, "mem_buf_length", "mem_buf_size", "flow_control_window_bytes", "flow_control_window_size", "compaction", "prealloc", "truncate_size_ratio"),
-)
-
-var failoverOptions = join(each(texts, "servers"), options{
-	"failback": {key: "failback", convert: sub(func() options {
-		return join(each(seconds, "tcp_probe_interval"), each(integer, "successful_probes_required"))
-	})},
-})
+func failoverOptions() options {
+	return join(each(texts, "servers"), options{
+		"failback": {key: "failback", convert: sub(func() options {
+			return join(each(seconds, "tcp_probe_interval"), each(integer, "successful_probes_required"))
+		})},
+	})
+}
 
 func failoverServers(t *translator, c *call) (value, bool) {
 	servers, ok := texts(t, c)
@@ -433,27 +468,31 @@ func failoverServers(t *translator, c *call) (value, bool) {
 	return keys, ok
 }
 
-var unixDestinationOptions = join(destinationOptions, socketOptions, options{"disk_buffer": diskBuffer},
-	leftOut(noTuning, "so_sndbuf", "so_rcvbuf", "so_keepalive"))
+func unixDestinationOptions() options {
+	return join(destinationOptions(), socketOptions(), options{"disk_buffer": diskBuffer},
+		leftOut(noTuning, "so_sndbuf", "so_rcvbuf", "so_keepalive"))
+}
 
 var addressOption = option{key: "address", convert: text}
 
-var destinationDrivers = map[string]driver{
-	"network":     {name: "network", positional: []option{addressOption}, options: networkDestinationOptions},
-	"tcp":         {name: "network", positional: []option{addressOption}, options: networkDestinationOptions, defaults: []entry{{key: "transport", value: "tcp"}, {key: "port", value: int64(514)}}},
-	"udp":         {name: "network", positional: []option{addressOption}, options: networkDestinationOptions, defaults: []entry{{key: "transport", value: "udp"}}},
-	"tcp6":        {name: "network", positional: []option{addressOption}, options: networkDestinationOptions, defaults: []entry{{key: "transport", value: "tcp"}, {key: "port", value: int64(514)}}},
-	"udp6":        {name: "network", positional: []option{addressOption}, options: networkDestinationOptions, defaults: []entry{{key: "transport", value: "udp"}}},
-	"syslog":      {name: "syslog", positional: []option{addressOption}, options: networkDestinationOptions},
-	"unix_dgram":  {name: "unix_dgram", positional: []option{pathOption}, options: unixDestinationOptions},
-	"unix_stream": {name: "unix_stream", positional: []option{pathOption}, options: unixDestinationOptions},
-	"file":        {name: "file", positional: []option{pathOption}, options: join(destinationOptions, fileOptions)},
-	"pipe":        {name: "pipe", positional: []option{pathOption}, options: destinationOptions},
-	"program": {name: "program", positional: []option{{key: "command", convert: text}}, options: join(destinationOptions, options{
-		"keep_alive":          {note: "the program stays over a reload"},
-		"inherit_environment": {convert: trueOnly},
-	})},
-}
+var destinationDrivers = sync.OnceValue(func() map[string]driver {
+	return map[string]driver{
+		"network":     {name: "network", positional: []option{addressOption}, options: networkDestinationOptions()},
+		"tcp":         {name: "network", positional: []option{addressOption}, options: networkDestinationOptions(), defaults: []entry{{key: "transport", value: "tcp"}, {key: "port", value: int64(514)}}},
+		"udp":         {name: "network", positional: []option{addressOption}, options: networkDestinationOptions(), defaults: []entry{{key: "transport", value: "udp"}}},
+		"tcp6":        {name: "network", positional: []option{addressOption}, options: networkDestinationOptions(), defaults: []entry{{key: "transport", value: "tcp"}, {key: "port", value: int64(514)}}},
+		"udp6":        {name: "network", positional: []option{addressOption}, options: networkDestinationOptions(), defaults: []entry{{key: "transport", value: "udp"}}},
+		"syslog":      {name: "syslog", positional: []option{addressOption}, options: networkDestinationOptions()},
+		"unix_dgram":  {name: "unix_dgram", positional: []option{pathOption}, options: unixDestinationOptions()},
+		"unix_stream": {name: "unix_stream", positional: []option{pathOption}, options: unixDestinationOptions()},
+		"file":        {name: "file", positional: []option{pathOption}, options: join(destinationOptions(), fileOptions())},
+		"pipe":        {name: "pipe", positional: []option{pathOption}, options: destinationOptions()},
+		"program": {name: "program", positional: []option{{key: "command", convert: text}}, options: join(destinationOptions(), options{
+			"keep_alive":          {note: "the program stays over a reload"},
+			"inherit_environment": {convert: trueOnly},
+		})},
+	}
+})
 
 // trueOnly leaves out an option that is yes.
 func trueOnly(t *translator, c *call) (value, bool) {
@@ -463,33 +502,37 @@ func trueOnly(t *translator, c *call) (value, bool) {
 	return nil, false
 }
 
-var parserOptions = each(template, "template")
-
-var parserDrivers = map[string]driver{
-	"csv_parser": {name: "csv", defaults: []entry{{key: "delimiters", value: " "}}, options: join(parserOptions, each(texts, "columns"), each(flags, "flags"), each(text, "prefix", "null", "quote_pairs"), options{
-		"delimiters":   {convert: delimiters},
-		"drop_invalid": {key: "flags", convert: flagIf("drop_invalid")},
-		"quotes":       {key: "quote_pairs", convert: quotes},
-		"dialect": {key: "flags", convert: func(t *translator, c *call) (value, bool) {
-			t.diags.add(Warning, c.pos, "flags() has dialects that work: escape-backslash, escape-double-char",
-				"syslog-ng 3.38 loses the value of dialect(), what it does then is escape-none")
-			return list{"escape_none", "strip_whitespace"}, true
-		}},
-	})},
-	"kv_parser":     {name: "kv", options: join(parserOptions, each(text, "prefix", "value_separator", "pair_separator", "extract_stray_words_into"))},
-	"json_parser":   {name: "json", options: join(parserOptions, each(text, "prefix", "marker", "extract_prefix", "key_delimiter"))},
-	"regexp_parser": {name: "regexp", options: join(parserOptions, each(texts, "patterns"), each(flags, "flags"), each(text, "prefix"))},
-	"syslog_parser": {name: "syslog", options: join(parserOptions, each(flags, "flags"), each(boolean, "drop_invalid"), each(text, "time_zone"), options{
-		"default_facility": {key: "default_priority", convert: defaultFacility},
-		"default_priority": {key: "default_priority", convert: defaultSeverity},
-		"default_severity": {key: "default_priority", convert: defaultSeverity},
-		"default_level":    {key: "default_priority", convert: defaultSeverity},
-	})},
-	"tags_parser": {name: "tags", options: parserOptions},
-	"date_parser": {name: "date", options: join(parserOptions, each(texts, "format"), each(flags, "flags"), each(text, "time_zone", "value"), options{
-		"time_stamp": {key: "time_stamp", convert: oneOf(map[string]string{"stamp": "stamp", "recvd": "recvd"})},
-	})},
+func parserOptions() options {
+	return each(template, "template")
 }
+
+var parserDrivers = sync.OnceValue(func() map[string]driver {
+	return map[string]driver{
+		"csv_parser": {name: "csv", defaults: []entry{{key: "delimiters", value: " "}}, options: join(parserOptions(), each(texts, "columns"), each(flags, "flags"), each(text, "prefix", "null", "quote_pairs"), options{
+			"delimiters":   {convert: delimiters},
+			"drop_invalid": {key: "flags", convert: flagIf("drop_invalid")},
+			"quotes":       {key: "quote_pairs", convert: quotes},
+			"dialect": {key: "flags", convert: func(t *translator, c *call) (value, bool) {
+				t.diags.add(Warning, c.pos, "flags() has dialects that work: escape-backslash, escape-double-char",
+					"syslog-ng 3.38 loses the value of dialect(), what it does then is escape-none")
+				return list{"escape_none", "strip_whitespace"}, true
+			}},
+		})},
+		"kv_parser":     {name: "kv", options: join(parserOptions(), each(text, "prefix", "value_separator", "pair_separator", "extract_stray_words_into"))},
+		"json_parser":   {name: "json", options: join(parserOptions(), each(text, "prefix", "marker", "extract_prefix", "key_delimiter"))},
+		"regexp_parser": {name: "regexp", options: join(parserOptions(), each(texts, "patterns"), each(flags, "flags"), each(text, "prefix"))},
+		"syslog_parser": {name: "syslog", options: join(parserOptions(), each(flags, "flags"), each(boolean, "drop_invalid"), each(text, "time_zone"), options{
+			"default_facility": {key: "default_priority", convert: defaultFacility},
+			"default_priority": {key: "default_priority", convert: defaultSeverity},
+			"default_severity": {key: "default_priority", convert: defaultSeverity},
+			"default_level":    {key: "default_priority", convert: defaultSeverity},
+		})},
+		"tags_parser": {name: "tags", options: parserOptions()},
+		"date_parser": {name: "date", options: join(parserOptions(), each(texts, "format"), each(flags, "flags"), each(text, "time_zone", "value"), options{
+			"time_stamp": {key: "time_stamp", convert: oneOf(map[string]string{"stamp": "stamp", "recvd": "recvd"})},
+		})},
+	}
+})
 
 // delimiters are characters, or with string() texts.
 func delimiters(t *translator, c *call) (value, bool) {
@@ -541,7 +584,9 @@ func fieldName(t *translator, c *call) (value, bool) {
 	return v.text, true
 }
 
-var rewriteOptions = options{"condition": {key: "condition", convert: condition}}
+func rewriteOptions() options {
+	return options{"condition": {key: "condition", convert: condition}}
+}
 
 var (
 	templateOption = option{key: "template", convert: template}
@@ -549,37 +594,39 @@ var (
 	tagOption      = option{key: "tag", convert: text}
 )
 
-var rewriteDrivers = map[string]driver{
-	"set": {name: "set", positional: []option{templateOption}, options: join(rewriteOptions, each(fieldName, "value"))},
-	"subst": {name: "subst", positional: []option{{key: "pattern", convert: text}, {key: "replacement", convert: template}}, options: join(rewriteOptions,
-		each(fieldName, "value"), each(flags, "flags"), each(text, "type"))},
-	"unset":         {name: "unset", options: join(rewriteOptions, each(fieldName, "value"))},
-	"rename":        {name: "rename", positional: []option{{key: "from", convert: text}, {key: "to", convert: text}}, options: rewriteOptions},
-	"groupset":      {name: "groupset", positional: []option{templateOption}, options: join(rewriteOptions, each(texts, "values"))},
-	"groupunset":    {name: "groupunset", options: join(rewriteOptions, each(texts, "values"))},
-	"set_matches":   {name: "set_matches", positional: []option{templateOption}, options: rewriteOptions},
-	"unset_matches": {name: "unset_matches", options: rewriteOptions},
-	"set_tag":       {name: "set_tag", positional: []option{tagOption}, options: rewriteOptions},
-	"clear_tag":     {name: "clear_tag", positional: []option{tagOption}, options: rewriteOptions},
-	"set_pri":       {name: "set_pri", positional: []option{templateOption}, options: rewriteOptions},
-	"set_severity":  {name: "set_severity", positional: []option{templateOption}, options: rewriteOptions},
-	"set_level":     {name: "set_severity", positional: []option{templateOption}, options: rewriteOptions},
-	"set_facility":  {name: "set_facility", positional: []option{templateOption}, options: rewriteOptions},
-	"set_time_zone": {name: "set_time_zone", positional: []option{zoneOption}, options: join(rewriteOptions, each(text, "time_stamp"))},
-	"fix_time_zone": {name: "fix_time_zone", positional: []option{zoneOption}, options: join(rewriteOptions, each(text, "time_stamp"))},
-}
+var rewriteDrivers = sync.OnceValue(func() map[string]driver {
+	return map[string]driver{
+		"set": {name: "set", positional: []option{templateOption}, options: join(rewriteOptions(), each(fieldName, "value"))},
+		"subst": {name: "subst", positional: []option{{key: "pattern", convert: text}, {key: "replacement", convert: template}}, options: join(rewriteOptions(),
+			each(fieldName, "value"), each(flags, "flags"), each(text, "type"))},
+		"unset":         {name: "unset", options: join(rewriteOptions(), each(fieldName, "value"))},
+		"rename":        {name: "rename", positional: []option{{key: "from", convert: text}, {key: "to", convert: text}}, options: rewriteOptions()},
+		"groupset":      {name: "groupset", positional: []option{templateOption}, options: join(rewriteOptions(), each(texts, "values"))},
+		"groupunset":    {name: "groupunset", options: join(rewriteOptions(), each(texts, "values"))},
+		"set_matches":   {name: "set_matches", positional: []option{templateOption}, options: rewriteOptions()},
+		"unset_matches": {name: "unset_matches", options: rewriteOptions()},
+		"set_tag":       {name: "set_tag", positional: []option{tagOption}, options: rewriteOptions()},
+		"clear_tag":     {name: "clear_tag", positional: []option{tagOption}, options: rewriteOptions()},
+		"set_pri":       {name: "set_pri", positional: []option{templateOption}, options: rewriteOptions()},
+		"set_severity":  {name: "set_severity", positional: []option{templateOption}, options: rewriteOptions()},
+		"set_level":     {name: "set_severity", positional: []option{templateOption}, options: rewriteOptions()},
+		"set_facility":  {name: "set_facility", positional: []option{templateOption}, options: rewriteOptions()},
+		"set_time_zone": {name: "set_time_zone", positional: []option{zoneOption}, options: join(rewriteOptions(), each(text, "time_stamp"))},
+		"fix_time_zone": {name: "fix_time_zone", positional: []option{zoneOption}, options: join(rewriteOptions(), each(text, "time_stamp"))},
+	}
+})
 
 // driversOf are the drivers that a kind of statement may have.
 func driversOf(kind string) map[string]driver {
 	switch kind {
 	case "source":
-		return sourceDrivers
+		return sourceDrivers()
 	case "destination":
-		return destinationDrivers
+		return destinationDrivers()
 	case "parser":
-		return parserDrivers
+		return parserDrivers()
 	case "rewrite":
-		return rewriteDrivers
+		return rewriteDrivers()
 	}
 	panic(fmt.Sprintf("%s has no drivers", kind))
 }

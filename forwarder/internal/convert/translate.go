@@ -205,7 +205,7 @@ func (t *translator) globalOptions(statements []*statement, pos Pos) section {
 			global.pos = s.pos
 		}
 		global.comments = append(global.comments, around(&s.tokens[0], nil)...)
-		t.options(global.table, "options", globalOptions, s.calls)
+		t.options(global.table, "options", globalOptions(), s.calls)
 		global.comments = append(append(global.comments, leftOver(s.tokens)...), t.takeGaps()...)
 	}
 	t.programDefaults(global.table, global.pos)

@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -37,12 +38,12 @@ func newJournal(g *option.Globals) Driver {
 	return &Journal{Common: c, Prefix: ".journald.", ReadOld: true, MaxFieldSize: 64 << 10, stateDir: filepath.Join(g.State(), "journal")}
 }
 
-var journalMatch = regexp.MustCompile(`^(\+|[A-Z0-9_]+=.*)$`)
+var journalMatch = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^(\+|[A-Z0-9_]+=.*)$`) })
 
 // Init checks the options.
 func (j *Journal) Init() error {
 	for _, m := range j.Matches {
-		if !journalMatch.MatchString(m) {
+		if !journalMatch().MatchString(m) {
 			return option.Errorf("matches", `%q is neither FIELD=value nor "+"`, m)
 		}
 	}
