@@ -39,18 +39,6 @@ func Receive(fd uintptr, b []byte) (n int, err error) {
 	}
 }
 
-// HasInput tells whether a socket has something to read, or has ended or failed, which a read tells.
-func HasInput(fd uintptr) bool {
-	var b [1]byte
-	for {
-		switch _, _, errno := syscall.RawSyscall6(syscall.SYS_RECVFROM, fd, uintptr(unsafe.Pointer(&b[0])), uintptr(len(b)), unix.MSG_DONTWAIT|unix.MSG_PEEK, 0, 0); errno {
-		case syscall.EINTR:
-		default:
-			return errno != syscall.EAGAIN
-		}
-	}
-}
-
 // TCPInfo fills what the kernel knows of a connection, as far as it knows it: tcp(7), TCP_INFO.
 func TCPInfo(fd uintptr, info *unix.TCPInfo) error {
 	size := uint32(unsafe.Sizeof(*info))

@@ -93,28 +93,6 @@ func TestWaitsForNothing(t *testing.T) {
 	}
 }
 
-// What waits to be read stays there, and the end of a stream is to be read too.
-func TestHasInput(t *testing.T) {
-	a, b := pair(t)
-	if HasInput(b) {
-		t.Error("there is nothing")
-	}
-	if _, err := Send(a, [][]byte{[]byte("x")}); err != nil {
-		t.Fatal(err)
-	}
-	if room := make([]byte, 2); !HasInput(b) || !HasInput(b) {
-		t.Error("there is a byte")
-	} else if n, err := Receive(b, room); n != 1 || err != nil {
-		t.Errorf("read %d bytes, %v", n, err)
-	}
-	if err := unix.Close(int(a)); err != nil {
-		t.Fatal(err)
-	}
-	if !HasInput(b) {
-		t.Error("there is the end")
-	}
-}
-
 // The kernel says the same to us as to package unix, without an allocation.
 func TestTCPInfo(t *testing.T) {
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
@@ -127,7 +105,7 @@ func TestTCPInfo(t *testing.T) {
 		t.Fatal(err)
 	}
 	var got unix.TCPInfo
-	if n := testing.AllocsPerRun(10, func() { err = TCPInfo(uintptr(fd), &got) }); n != 0 || err != nil || got != *want || got.Snd_mss == 0 {
+	if n := testing.AllocsPerRun(10, func() { err = TCPInfo(uintptr(fd), &got) }); n != 0 || err != nil || got.State != want.State || got.Rto != want.Rto || got.Snd_mss != want.Snd_mss || got.Snd_mss == 0 {
 		t.Errorf("got %+v, %v with %v allocations, want %+v", got, err, n, *want)
 	}
 	a, _ := pair(t)

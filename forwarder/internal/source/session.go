@@ -31,7 +31,7 @@ type session struct {
 
 	raw   syscall.RawConn // nil: the connection is read as such
 	try   func(fd uintptr) bool
-	into  *buffer // nil: nothing is read, it is waited for only
+	into  *buffer
 	count int
 	err   error
 }
@@ -44,7 +44,6 @@ func newSession(ctx context.Context, conn net.Conn) *session {
 	case *net.UnixConn:
 		s.raw, _ = c.SyscallConn()
 	}
-	s.try = s.receive
 	return s
 }
 
@@ -63,16 +62,6 @@ func (s *session) leave() {
 	}
 	closeWrite(s.Conn)
 	_ = s.SetReadDeadline(time.Now()) // the reader sets the next one
-}
-
-// await waits until there is something to read. Silent clients are here: the stack of a goroutine is as small as it was made if none
-// of the calls down to its wait needs more, and memory of our own they have none besides the session.
-func (s *session) await() error {
-	if s.raw == nil {
-		return nil
-	}
-	_, err := s.fill(nil)
-	return err
 }
 
 // fill reads with the deadline that the state of the session asks for.
@@ -103,6 +92,9 @@ func (s *session) read() (n int, err error) {
 		s.into.end += n
 		return n, err
 	}
+	if s.try == nil {
+		s.try = s.receive
+	}
 	s.count, s.err = 0, nil
 	if err := s.raw.Read(s.try); err != nil {
 		return 0, err
@@ -112,9 +104,6 @@ func (s *session) read() (n int, err error) {
 
 // receive takes what the socket has. If that is nothing it tells that it has to be waited for.
 func (s *session) receive(fd uintptr) bool {
-	if s.into == nil {
-		return rawsocket.HasInput(fd)
-	}
 	n, err := rawsocket.Receive(fd, s.into.room())
 	switch {
 	case errors.Is(err, syscall.EAGAIN):
@@ -188,7 +177,9 @@ type sessions struct {
 	mu      sync.Mutex // guards what follows
 	current context.Context
 	cancel  context.CancelFunc
-	open    map[*session]struct{} // of current
+	open    map[*session]struct{} // of current, but for those that are silent
+
+	silent *silent
 }
 
 func newSessions(ctx context.Context) *sessions {
@@ -230,10 +221,11 @@ func (s *sessions) remove(one *session) {
 // leave ends the sessions that have begun.
 func (s *sessions) leave() {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.cancel()
 	for one := range s.open {
 		go one.leave()
 	}
 	s.begin()
+	s.mu.Unlock()
+	s.silent.wake() // they learn by their context that they are to leave
 }

@@ -64,7 +64,7 @@ func (r *reader) frames(f *syslog.Framer, b []byte) (used int, err error) {
 	return used, nil
 }
 
-// A listener accepts connections, each of which has a goroutine.
+// A listener accepts connections, each of which has a goroutine as soon as its client says something.
 type listener struct {
 	*Input
 	net.Listener
@@ -78,9 +78,18 @@ type listener struct {
 // Run accepts until ctx ends. Connections that are open then are left as their session says, when nobody can connect anew to us any
 // more: a client that we leave does so at once, and what it sends would be lost with the socket.
 func (l *listener) Run(ctx context.Context) error {
-	sessions := newSessions(context.WithoutCancel(ctx))
 	var wg sync.WaitGroup
 	defer wg.Wait()
+	sessions := newSessions(context.WithoutCancel(ctx))
+	serve := func(s *session) {
+		wg.Go(func() {
+			defer l.connections.Add(-1)
+			l.serve(s, sessions)
+		})
+	}
+	sessions.silent = newSilent(serve)
+	wg.Go(sessions.silent.run)
+	defer sessions.silent.close()
 	defer sessions.leave()
 	defer l.Listener.Close()
 	defer context.AfterFunc(ctx, func() { _ = l.setDeadline(time.Now()) })()
@@ -110,10 +119,9 @@ func (l *listener) Run(ctx context.Context) error {
 		}
 		s := newSession(sessions.context(), conn)
 		s.idle, s.limit, s.vip = l.idleTimeout, l.options.leaveTimeout, l.vip
-		wg.Go(func() {
-			defer l.connections.Add(-1)
-			l.serve(s, sessions)
-		})
+		if l.relp || !sessions.silent.add(s) {
+			serve(s)
+		}
 	}
 }
 
@@ -157,8 +165,7 @@ func (l *listener) isAwaited() (awaited bool) {
 // handshakeTimeout is how long a client may take for its TLS handshake.
 const handshakeTimeout = 10 * time.Second
 
-// serve reads a connection to its end, or until it is quiet after its session has left. What it calls until a client says something
-// has to do with the stack that a goroutine begins with, and all that is for reading messages is made after that.
+// serve reads a connection to its end, or until it is quiet after its session has left.
 func (l *listener) serve(s *session, all *sessions) {
 	defer s.Close()
 	if !l.isGreeted(s) {
@@ -170,11 +177,7 @@ func (l *listener) serve(s *session, all *sessions) {
 	}
 	all.add(s)
 	defer all.remove(s)
-	err := s.await()
-	if err == nil {
-		err = l.read(s)
-	}
-	l.explain(s, err)
+	l.explain(s, l.read(s))
 }
 
 // isGreeted does what comes before messages.
