@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 
 	"kad/forwarder/internal/config"
@@ -33,7 +34,7 @@ const (
 )
 
 // tapFormat is how a message is shown that no destination has formatted.
-var tapFormat = template.Must("$ISODATE $HOST $MSGHDR$MSG")
+var tapFormat = sync.OnceValue(func() *template.Template { return template.Must("$ISODATE $HOST $MSGHDR$MSG") })
 
 // Tap begins to look at a point.
 func (e engine) Tap(o control.TapOptions) (t *control.Tap, err error) {
@@ -114,7 +115,7 @@ func (t *tap) text(e logpath.Event) string {
 			return strings.TrimRight(string(text), "\n")
 		}
 	}
-	return string(tapFormat.Append(nil, e.Message, nil))
+	return string(tapFormat().Append(nil, e.Message, nil))
 }
 
 // findPoint finds a point by its name, "source.s_net", "log.auth" or "destination.d", or by what follows the dot if there is one of

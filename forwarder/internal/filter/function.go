@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"kad/forwarder/internal/logmsg"
 	"kad/forwarder/internal/match"
@@ -27,11 +28,11 @@ func field(name, kind string) function {
 
 // anyField is match(): in a value, in a template, or in MSGHDR and MESSAGE.
 func anyField(p *parser, n *node) error {
-	return p.pattern(n, subject{template: headerAndText}, "", "type", "flags", "value", "template")
+	return p.pattern(n, subject{template: headerAndText()}, "", "type", "flags", "value", "template")
 }
 
 // headerAndText is where match() looks unless told otherwise.
-var headerAndText = template.Must("$MSGHDR$MESSAGE")
+var headerAndText = sync.OnceValue(func() *template.Template { return template.Must("$MSGHDR$MESSAGE") })
 
 // A subject is what a pattern is looked for in: a template, or the value of a name.
 type subject struct {

@@ -7,8 +7,8 @@ import (
 	"sync/atomic"
 )
 
-// How much is read at once. A connection that always has more waiting gets up to the greatest size, which makes for larger batches.
-// While all together have more than readBudget, they get the least, and none gets more.
+// How much is read at once: from the least size on, as much as it takes until nothing is left waiting, up to the greatest, which makes for
+// larger batches. While all together have more than readBudget, they get the least, and none gets more. Files are read by readSize.
 const (
 	leastRead, readSize, mostRead = 16 << 10, 64 << 10, 256 << 10
 
@@ -79,7 +79,7 @@ func (b *buffer) room() []byte {
 func (b *buffer) wanted(rest int) int {
 	crowded := memoryInUse.Load() > readBudget
 	if b.memory == nil {
-		size := max(readSize, min(b.size, mostRead))
+		size := max(leastRead, min(b.size, mostRead))
 		if crowded {
 			size = leastRead
 		}
