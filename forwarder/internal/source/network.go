@@ -184,6 +184,9 @@ func (n *Network) Open(in *Input) (Runner, error) {
 	if err := setBacklog(l, n.Backlog); err != nil {
 		return nil, errors.Join(err, l.Close())
 	}
+	if n.TLS != nil {
+		l = recordListener{l}
+	}
 	if n.proxied != nil {
 		l = &proxyproto.Listener{Listener: l, ConnPolicy: n.proxied, ReadHeaderTimeout: proxyTimeout}
 	}

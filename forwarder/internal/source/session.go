@@ -2,6 +2,7 @@ package source
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -29,6 +30,8 @@ type session struct {
 
 	last time.Time // when the limit is over
 
+	records *records // nil: there is no TLS, or no socket below it
+
 	raw   syscall.RawConn // nil: the connection is read as such
 	try   func(fd uintptr) bool
 	into  *buffer
@@ -43,6 +46,8 @@ func newSession(ctx context.Context, conn net.Conn) *session {
 		s.raw, _ = c.SyscallConn() // an open connection has one
 	case *net.UnixConn:
 		s.raw, _ = c.SyscallConn()
+	case *tls.Conn:
+		s.records = recordsOf(c)
 	}
 	return s
 }
@@ -87,6 +92,9 @@ func (s *session) fill(b *buffer) (int, error) {
 
 // read reads what there is, or waits for it.
 func (s *session) read() (n int, err error) {
+	if s.records != nil {
+		return s.records.fill(s.into)
+	}
 	if s.raw == nil {
 		n, err = s.Conn.Read(s.into.room())
 		s.into.end += n
