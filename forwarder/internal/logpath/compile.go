@@ -35,6 +35,7 @@ type node struct {
 	step     Step
 	branches []branch
 	fallback bool // opJunction: a branch has the flag
+	straight bool // opJunction: all branches are of sends, none is a fallback
 	element  Element
 }
 
@@ -146,9 +147,10 @@ func (c *compiler) element(e Element, next int32, wait bool) int32 {
 }
 
 func (c *compiler) junction(branches []branch, n *node) int32 {
-	n.op, n.branches = opJunction, branches
+	n.op, n.branches, n.straight = opJunction, branches, true
 	for _, b := range branches {
 		n.fallback = n.fallback || b.flags&Fallback != 0
+		n.straight = n.straight && b.sends && !n.fallback
 	}
 	return c.add(*n)
 }

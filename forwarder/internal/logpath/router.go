@@ -49,8 +49,33 @@ func (p *Program) NewRouter() *Router {
 
 // Route takes m, which entered at entry, through all paths.
 func (r *Router) Route(entry int32, m *logmsg.Message) {
+	if n := &r.program.nodes[entry]; n.straight && r.Trace == nil {
+		r.straight(n.branches, m)
+		return
+	}
 	r.frames = append(r.frames[:0], frame{parent: -1})
 	r.walk(entry, m, 0)
+}
+
+// straight takes m through branches that have nothing but destinations.
+func (r *Router) straight(branches []branch, m *logmsg.Message) {
+	for i := range branches {
+		b := &branches[i]
+		r.sends(b.first, m)
+		r.count(b.counter)
+		if b.flags&Final != 0 {
+			return
+		}
+	}
+}
+
+// sends sends m to the destinations from the node at i on.
+func (r *Router) sends(i int32, m *logmsg.Message) {
+	for i != end {
+		n := &r.program.nodes[i]
+		r.send(n, m)
+		i = n.next
+	}
 }
 
 // Flush hands over what the destinations got since the last one, first to those for which nothing waits. The receipt, which
@@ -198,11 +223,7 @@ func (r *Router) round(n *node, m *logmsg.Message, current int32, fallback Flags
 // branch takes m through b and tells whether it matched.
 func (r *Router) branch(b *branch, m *logmsg.Message, current int32) bool {
 	if b.sends && r.Trace == nil {
-		for i := b.first; i != end; {
-			n := &r.program.nodes[i]
-			r.send(n, m)
-			i = n.next
-		}
+		r.sends(b.first, m)
 		return true
 	}
 	if r.Trace != nil {
