@@ -128,17 +128,15 @@ func (p *Parser) parsePriority(b []byte, m *Message) (int, error) {
 		}
 		return 0, nil
 	}
-	for i := 1; i < len(b); i++ {
-		c := b[i]
-		if c == '>' {
-			return i + 1, nil
-		}
-		if !isDigit(c) {
+	i, n := 1, Priority(0)
+	for ; i < len(b) && b[i] != '>'; i++ {
+		if !isDigit(b[i]) {
 			return 0, &SyntaxError{Want: "digits and > after <"}
 		}
-		m.Priority = m.Priority*10 + Priority(c-'0')
+		n = n*10 + Priority(b[i]-'0')
 	}
-	return len(b), nil
+	m.Priority = n
+	return min(i+1, len(b)), nil
 }
 
 // scanVersion returns how many digits the version has, 0 if it is not 1.
@@ -353,16 +351,20 @@ func isHostnameByte(c byte) bool {
 // endOfWord is where the first blank, colon or bracket is in b from i on, len(b) if there is none. It looks at eight bytes at once:
 // the lengths of words are what a processor cannot foresee.
 func endOfWord(b []byte, i int, bracket byte) int {
-	for ; i+8 <= len(b); i += 8 {
-		w := binary.LittleEndian.Uint64(b[i:])
-		if found := firstZero(w^' '*ones) | firstZero(w^':'*ones) | firstZero(w^uint64(bracket)*ones); found != 0 {
-			return i + bits.TrailingZeros64(found)/8
+	brackets := uint64(bracket) * ones
+	rest := b[i:]
+	for ; len(rest) >= 8; rest = rest[8:] {
+		w := binary.LittleEndian.Uint64(rest)
+		if found := firstZero(w^' '*ones) | firstZero(w^':'*ones) | firstZero(w^brackets); found != 0 {
+			return len(b) - len(rest) + bits.TrailingZeros64(found)/8
 		}
 	}
-	for i < len(b) && b[i] != ' ' && b[i] != ':' && b[i] != bracket {
-		i++
+	for n, c := range rest {
+		if c == ' ' || c == ':' || c == bracket {
+			return len(b) - len(rest) + n
+		}
 	}
-	return i
+	return len(b)
 }
 
 // ones has a one in each byte.
