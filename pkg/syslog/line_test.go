@@ -1,6 +1,7 @@
 package syslog
 
 import (
+	"strings"
 	"testing"
 	"time"
 )
@@ -46,6 +47,22 @@ func TestLine(t *testing.T) {
 		if got := m.Line(); (got != nil) != want || want && string(got) != line {
 			t.Errorf("%q is the line %q, want one: %v", line, got, want)
 		}
+		p := Parser{Location: time.UTC}
+		if p.IsPlain([]byte(line), received) {
+			t.Errorf("%q is plain, though its stamp is not known", line)
+		}
+		_ = p.Parse([]byte(line), received, m) // they are all messages
+		if got := p.IsPlain([]byte(line), received); got != want && !strings.HasSuffix(line, ": \n") {
+			t.Errorf("%q is plain: %v, want %v", line, got, want)
+		}
+		p.NoHostname = true
+		if p.IsPlain([]byte(line), received) {
+			t.Errorf("%q is plain for a parser with an option", line)
+		}
+	}
+	var m Message
+	if m.SetLine([]byte("any\n")); string(m.Line()) != "any\n" {
+		t.Errorf("the line is %q", m.Line())
 	}
 }
 
@@ -83,11 +100,21 @@ func FuzzLine(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		p := Parser{KeepLine: true, Location: time.UTC}
 		var m Message
-		if p.Parse(b, received, &m) != nil || m.Line() == nil {
+		if p.Parse(b, received, &m) != nil {
+			if p.IsPlain(b, received) {
+				t.Fatalf("%q is plain and no message", b)
+			}
 			return
 		}
-		if want := append(new(Formatter).AppendRFC3164(nil, &m), '\n'); string(m.Line()) != string(want) || string(want) != string(b) {
-			t.Errorf("%q is the line %q, formatted %q", b, m.Line(), want)
+		formatted := append(new(Formatter).AppendRFC3164(nil, &m), '\n')
+		if p.IsPlain(b, received) && string(formatted) != string(b) {
+			t.Fatalf("%q is plain, formatted %q", b, formatted)
+		}
+		if m.Line() == nil {
+			return
+		}
+		if string(m.Line()) != string(formatted) || string(formatted) != string(b) {
+			t.Errorf("%q is the line %q, formatted %q", b, m.Line(), formatted)
 		}
 	})
 }

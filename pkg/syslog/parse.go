@@ -243,11 +243,9 @@ func scanCisco(b []byte, i int, m *Message) int {
 
 // scanStamp reads the stamp of RFC 3164 in any form and returns how many bytes it had, and whether AppendBSD writes it so.
 func (p *Parser) scanStamp(b []byte, now Time, m *Message) (n int, ok, plain bool) {
-	// A blank that no year follows ends the plain form, which needs no second look if it was met lately.
-	ends := len(b) > bsdSize+1 && b[bsdSize] == ' ' && !isDigit(b[bsdSize+1])
+	ends := endsBSD(b)
 	if ends {
-		known := p.knownAt(b)
-		if known.now == now.wall() && string(known.text[:]) == string(b[:bsdSize]) {
+		if known := p.knownAt(b); known.is(b, now) { // it needs no second look
 			m.Timestamp, m.Stamped = known.time, true
 			return bsdSize, true, known.plain
 		}
@@ -269,6 +267,15 @@ func (p *Parser) scanStamp(b []byte, now Time, m *Message) (n int, ok, plain boo
 		n++
 	}
 	return n, true, plain
+}
+
+// endsBSD tells whether a blank ends a stamp of RFC 3164 at the beginning of b, if there is one: no year follows.
+func endsBSD(b []byte) bool {
+	return len(b) > 20 && b[bsdSize] == ' ' && (!isDigit(b[bsdSize+1]) || b[20] > ' ')
+}
+
+func (k *knownStamp) is(b []byte, now Time) bool {
+	return k.now == now.wall() && string(k.text[:]) == string(b[:bsdSize])
 }
 
 // knownAt is where what the plain stamp b means is remembered: seconds that follow each other have places of their own, also 59 and 00.

@@ -137,6 +137,8 @@ type Destination struct {
 	queue  queue.Queue
 	logger *slog.Logger
 	reopen atomic.Bool
+
+	sendsLines bool
 	// Of connections, and of a stream. Neither: the driver's Conn is used.
 	sender    *sender
 	publisher *publisher
@@ -155,7 +157,7 @@ type counters struct {
 
 // New makes a destination of a driver whose Init was called. It starts nothing.
 func New(name string, driver Driver) *Destination {
-	d := &Destination{Name: name, driver: driver, counters: &counters{}}
+	d := &Destination{Name: name, driver: driver, counters: &counters{}, sendsLines: driver.Format().IsBSD}
 	d.queue = queue.New(driver.Settings().LogFIFOSize, int64(driver.Settings().LogFIFOBytes))
 	d.handover = newHandover()
 	if c, ok := driver.(interface{ connections() *Network }); ok && c.connections() != nil {
@@ -364,6 +366,9 @@ func (d *Destination) NewBatch() logpath.Batch {
 	b.keyContext.Set(formats)
 	return b
 }
+
+// SendsLines tells whether of a message that has a Line no more is needed.
+func (d *Destination) SendsLines() bool { return d.sendsLines }
 
 // A batch collects what one goroutine has for the destination.
 type batch struct {

@@ -70,6 +70,16 @@ func TestLine(t *testing.T) {
 		"by a template": func(n *Network) { n.Template = template.Must("$MSG\n") },
 	} {
 		d := open(t, "d", driver("network", func(n *Network) { n.Address = "192.0.2.1"; set(n) }))
+		if only, m := new(logmsg.Message), message(t, line); d.SendsLines() {
+			only.Origin = m.Origin
+			only.SetLine([]byte(line))
+			got, _ := d.Render(only)
+			if want, _ := d.Render(m); string(got) != string(want) {
+				t.Errorf("%s: of a line alone %q is sent, of the message %q", name, got, want)
+			}
+		} else if name == "as it is" || name == "cut" || name == "counted" {
+			t.Errorf("%s: it needs more than a line", name)
+		}
 		for what, change := range change {
 			sent := map[bool]string{}
 			for _, keep := range []bool{false, true} {

@@ -90,6 +90,22 @@ func (g *Graph) named() (names []string) {
 // Entry is where messages of a source's driver enter the program.
 func (p *Program) Entry(source string, driver int) int32 { return p.entries[source][driver] }
 
+// PassesLines tells whether messages that enter at entry go to destinations alone that send lines, and nothing looks at them before.
+func (p *Program) PassesLines(entry int32) bool {
+	n := &p.nodes[entry]
+	if !n.straight {
+		return false
+	}
+	for _, b := range n.branches {
+		for i := b.first; i != end; i = p.nodes[i].next {
+			if s, ok := p.sinks[p.nodes[i].arg].(LineSink); !ok || !s.SendsLines() {
+				return false
+			}
+		}
+	}
+	return true
+}
+
 func (c *compiler) add(n node) int32 {
 	c.nodes = append(c.nodes, n)
 	return int32(len(c.nodes) - 1)

@@ -33,6 +33,13 @@ type Sink interface {
 	NewBatch() Batch
 }
 
+// A LineSink may send lines of RFC 3164 as they are.
+type LineSink interface {
+	Sink
+	// SendsLines tells whether its batches need no more of a message than its Line, if it has one.
+	SendsLines() bool
+}
+
 // A Batch collects what one goroutine sends to one destination.
 type Batch interface {
 	// Add formats m into the batch. wait asks for flow control: see Flush.

@@ -180,11 +180,13 @@ type reader struct {
 	now     syslog.Time
 	file    []byte // FILE_NAME, nil if it is no file that is read
 
-	under   atomic.Pointer[route] // between begin and flush
-	counts  counts                // since begin
-	tally   tally
-	pulse   stats.Pulse
-	receipt *logmsg.Receipt // of a read, nil if the sender wants none
+	under      atomic.Pointer[route] // between begin and flush
+	keepsLines bool                  // the route sends plain lines as they are, and nobody needs to know more of them
+	passes     bool                  // so do we, since begin
+	counts     counts                // since begin
+	tally      tally
+	pulse      stats.Pulse
+	receipt    *logmsg.Receipt // of a read, nil if the sender wants none
 }
 
 var fileName, rawMessage = logmsg.NameOf("FILE_NAME"), logmsg.NameOf("RAWMSG")
@@ -270,6 +272,7 @@ func (r *reader) setRoute(to *route) {
 	r.readers.mu.Lock()
 	defer r.readers.mu.Unlock()
 	r.current, r.router = to, to.program.NewRouter()
+	r.keepsLines = r.options.keepsLines() && to.program.PassesLines(to.entry)
 }
 
 // begin notes the time of a read, and which way its messages go.
@@ -284,6 +287,7 @@ func (r *reader) begin() {
 				r.setRoute(to)
 			}
 			r.look()
+			r.passes = r.keepsLines && r.parser.KeepLine && r.router.Trace == nil
 			return
 		}
 	}
@@ -310,6 +314,19 @@ func (r *reader) flush() {
 	r.router.Flush(r.receipt)
 	r.under.Store(nil)
 	r.pulse.Rest()
+}
+
+// keepsLines tells whether a line that parsing and formatting would not change leaves the source as it is.
+func (c *Common) keepsLines() bool {
+	return c.KeepHostname && c.KeepTimestamp && c.HostOverride == "" && c.ProgramOverride == "" && c.header == parser.Header{}
+}
+
+// pass takes a plain line to the destinations.
+func (r *reader) pass(line []byte) {
+	r.message.Begin(r.origin, r.now)
+	r.message.SetLine(line)
+	r.counts.received++
+	r.router.Route(r.current.entry, &r.message)
 }
 
 // handle takes one frame through the log paths.

@@ -25,8 +25,8 @@ func (r *reader) stream(conn io.Reader, f syslog.Framer) error {
 	defer b.give()
 	for {
 		_, err := b.fill(conn)
-		r.begin()
 		r.parser.KeepLine = f.Framing == syslog.Newline
+		r.begin()
 		used, frameErr := r.frames(&f, b.bytes())
 		b.use(used)
 		if err != nil && frameErr == nil {
@@ -59,7 +59,11 @@ func (r *reader) frames(f *syslog.Framer, b []byte) (used int, err error) {
 		if msg == nil {
 			break
 		}
-		r.handle(msg)
+		if r.passes && r.parser.IsPlain(msg, r.now) {
+			r.pass(msg)
+		} else {
+			r.handle(msg)
+		}
 	}
 	return used, nil
 }
