@@ -218,6 +218,7 @@ func isFrameError(err error) bool {
 	return ok
 }
 
+// handshake has a goroutine of its own for TLS: the stack that this takes is not needed afterwards.
 func handshake(ctx context.Context, conn net.Conn) error {
 	t, ok := conn.(*tls.Conn)
 	if !ok {
@@ -225,7 +226,9 @@ func handshake(ctx context.Context, conn net.Conn) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, handshakeTimeout)
 	defer cancel()
-	return t.HandshakeContext(ctx)
+	done := make(chan error, 1)
+	go func() { done <- t.HandshakeContext(ctx) }()
+	return <-done
 }
 
 func addrPort(a net.Addr) netip.AddrPort {
