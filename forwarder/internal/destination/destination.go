@@ -367,7 +367,7 @@ func (d *Destination) NewBatch() logpath.Batch {
 	return b
 }
 
-// SendsLines tells whether of a message that has a Line no more is needed.
+// SendsLines tells whether its batches take messages that stand for lines.
 func (d *Destination) SendsLines() bool { return d.sendsLines }
 
 // A batch collects what one goroutine has for the destination.
@@ -396,12 +396,28 @@ func (b *batch) Add(m *logmsg.Message, wait bool) {
 		q.Received = time.Unix(m.Received.Sec, int64(m.Received.Usec)*1000)
 	}
 	q.Wait = q.Wait || wait
+	if lines := m.Lines(); len(lines) > 0 {
+		b.addLines(q, m, lines)
+		return
+	}
 	if b.context.Sequence = 0; m.Origin.Local {
 		b.context.Sequence = b.destination.sequence.Add(1)
 	}
 	size := len(q.Data)
 	if q.Data = b.format.Append(q.Data, m, &b.context); len(q.Data) > size { // a template may come to nothing
 		q.Ends = append(q.Ends, len(q.Data))
+	}
+}
+
+// addLines copies what m stands for.
+func (b *batch) addLines(q *queue.Batch, m *logmsg.Message, lines []int) {
+	if m.Origin.Local {
+		b.destination.sequence.Add(uint64(len(lines)))
+	}
+	start := len(q.Data)
+	q.Data = append(q.Data, m.Line()...)
+	for _, end := range lines {
+		q.Ends = append(q.Ends, start+end)
 	}
 }
 

@@ -70,15 +70,8 @@ func TestLine(t *testing.T) {
 		"by a template": func(n *Network) { n.Template = template.Must("$MSG\n") },
 	} {
 		d := open(t, "d", driver("network", func(n *Network) { n.Address = "192.0.2.1"; set(n) }))
-		if only, m := new(logmsg.Message), message(t, line); d.SendsLines() {
-			only.Origin = m.Origin
-			only.SetLine([]byte(line))
-			got, _ := d.Render(only)
-			if want, _ := d.Render(m); string(got) != string(want) {
-				t.Errorf("%s: of a line alone %q is sent, of the message %q", name, got, want)
-			}
-		} else if name == "as it is" || name == "cut" || name == "counted" {
-			t.Errorf("%s: it needs more than a line", name)
+		if want := name == "as it is"; d.SendsLines() != want {
+			t.Errorf("%s: lines are sent: %v, want %v", name, d.SendsLines(), want)
 		}
 		for what, change := range change {
 			sent := map[bool]string{}
@@ -96,6 +89,22 @@ func TestLine(t *testing.T) {
 				t.Errorf("%s, %s changed: %q, without a line %q", name, what, sent[true], sent[false])
 			}
 		}
+	}
+}
+
+// A message that stands for lines is as good as all of them.
+func TestLines(t *testing.T) {
+	const lines = "<13>Oct  1 22:14:15 h app[7]: one\n<13>Oct  1 22:14:15 h app[7]: and two\n"
+	d := open(t, "d", driver("network", func(n *Network) { n.Address = "192.0.2.1" }))
+	b := d.NewBatch().(*batch)
+	m := message(t, "<14>Oct  1 22:14:15 h app: first")
+	b.Add(m, false)
+	m.Begin(m.Origin, m.Received)
+	m.SetLines([]byte(lines+"more"), []int{34, len(lines)})
+	b.Add(m, true)
+	first := len("<14>Oct  1 22:14:15 h app: first\n")
+	if got := b.current; string(got.Data[first:]) != lines || !slices.Equal(got.Ends, []int{first, first + 34, first + len(lines)}) || !got.Wait {
+		t.Errorf("got %q, which end at %d, wait %v", got.Data, got.Ends, got.Wait)
 	}
 }
 

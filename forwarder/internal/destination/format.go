@@ -17,13 +17,13 @@ type Format struct {
 	Key     func(dst []byte, m *logmsg.Message, c *template.Context) []byte
 	KeyZone *time.Location // of times in it; nil: that of the stamp
 
-	IsBSD     bool // a message's Line, if it has one, is all that Append needs
+	IsBSD     bool // Append writes a message's Line as it is, if it has one
 	IsCounted bool // messages have their length before them (RFC 6587, section 3.4.1)
 }
 
-// writesLines tells whether text(true) writes what appendBSD makes of a message's Line.
-func (c *Common) writesLines() bool {
-	return !c.syslogProtocol && c.Template == nil && c.Zone.Location == nil && c.FracDigits == 0
+// isBSD tells whether text(true) writes a message's Line as it is.
+func (c *Common) isBSD() bool {
+	return !c.syslogProtocol && c.Template == nil && c.Zone.Location == nil && c.FracDigits == 0 && c.TruncateSize <= 0 && !c.noMultiLine
 }
 
 type appendFunc = func(dst []byte, m *logmsg.Message, c *template.Context) []byte
@@ -100,7 +100,7 @@ func appendText(dst []byte, m *logmsg.Message) []byte {
 
 // appendBSD is RFC 3164, whose stamp ts_format does not change.
 func appendBSD(dst []byte, m *logmsg.Message, c *template.Context) []byte {
-	if c.Zone == nil && c.FracDigits == 0 { // see writesLines
+	if c.Zone == nil && c.FracDigits == 0 { // see isBSD
 		if line := m.Line(); line != nil {
 			return append(dst, line...)
 		}

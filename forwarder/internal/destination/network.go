@@ -152,9 +152,9 @@ func (n *Network) Format() Format {
 	case n.syslog:
 		return Format{Append: n.truncated(n.oneLine(newline(n.Common.syslog())))}
 	case n.Framing == "octet_counting" && n.Transport != "udp":
-		return Format{Append: counted(n.text(true)), IsBSD: n.writesLines(), IsCounted: true}
+		return Format{Append: counted(n.text(true)), IsCounted: true}
 	}
-	return Format{Append: n.text(true), IsBSD: n.writesLines()}
+	return Format{Append: n.text(true), IsBSD: n.isBSD()}
 }
 
 // Connect opens a socket for datagrams. Connections are the sender's.

@@ -32,7 +32,7 @@ func (u *Unix) Init() error {
 }
 
 // Format says how a message is written.
-func (u *Unix) Format() Format { return Format{Append: u.text(true), IsBSD: u.writesLines()} }
+func (u *Unix) Format() Format { return Format{Append: u.text(true), IsBSD: u.isBSD()} }
 
 // Connect opens the socket.
 func (u *Unix) Connect(ctx context.Context, _ *slog.Logger) (Conn, error) {

@@ -24,6 +24,7 @@ type Message struct {
 	Chained  bool        // Hostname is a chain: what the message said, a slash, the sender
 	Item     []byte      // $_: what a template stands for now, of several
 
+	lines    []int  // see SetLines
 	noHeader bool   // PROGRAM or PID was changed: Tag is no longer true
 	exploded bool   // StructuredData is in pairs
 	pairs    []pair // in the order of their making
@@ -57,7 +58,7 @@ func (m *Message) Reset(origin *Origin, now syslog.Time) {
 
 // Begin is Reset but for the header, which is to be replaced.
 func (m *Message) Begin(origin *Origin, now syslog.Time) {
-	m.Received, m.Origin, m.Item = now, origin, nil
+	m.Received, m.Origin, m.Item, m.lines = now, origin, nil, nil
 	m.Chained, m.noHeader, m.exploded = false, false, false
 	m.pairs, m.tags, m.arena = m.pairs[:0], origin.Tags, m.arena[:0]
 }
@@ -234,6 +235,16 @@ func (m *Message) Line() []byte {
 	}
 	return m.Message.Line()
 }
+
+// SetLines makes m, which was begun, stand for messages of which no more is known than their lines, one after the other in text: ends are
+// where they end there.
+func (m *Message) SetLines(text []byte, ends []int) {
+	m.SetLine(text[:ends[len(ends)-1]])
+	m.lines = ends
+}
+
+// Lines are where the lines in Line end that m stands for; none: it is a message.
+func (m *Message) Lines() []int { return m.lines }
 
 // ClearPairs takes all values away that are not in the header.
 func (m *Message) ClearPairs() { m.pairs, m.exploded = m.pairs[:0], false }

@@ -106,6 +106,20 @@ func (p *Program) PassesLines(entry int32) bool {
 	return true
 }
 
+// Copies is how many destinations get each message that enters at entry, 0 if that depends on the message.
+func (p *Program) Copies(entry int32) (n int) {
+	first := &p.nodes[entry]
+	if !first.straight {
+		return 0
+	}
+	for _, b := range first.branches {
+		for i := b.first; i != end; i = p.nodes[i].next {
+			n++
+		}
+	}
+	return n
+}
+
 func (c *compiler) add(n node) int32 {
 	c.nodes = append(c.nodes, n)
 	return int32(len(c.nodes) - 1)

@@ -62,7 +62,7 @@ func (r *Router) straight(branches []branch, m *logmsg.Message) {
 	for i := range branches {
 		b := &branches[i]
 		r.sends(b.first, m)
-		r.count(b.counter)
+		r.count(b.counter, max(1, len(m.Lines())))
 		if b.flags&Final != 0 {
 			return
 		}
@@ -113,10 +113,11 @@ func (r *Router) Waits() Sink {
 	return nil
 }
 
-func (r *Router) count(counter int32) {
-	if r.matched[counter]++; r.matched[counter] == 1 {
+func (r *Router) count(counter int32, messages int) {
+	if r.matched[counter] == 0 {
 		r.counted = append(r.counted, counter)
 	}
+	r.matched[counter] += uint64(messages)
 }
 
 func (r *Router) send(n *node, m *logmsg.Message) {
@@ -211,7 +212,7 @@ func (r *Router) round(n *node, m *logmsg.Message, current int32, fallback Flags
 		}
 		if r.branch(b, m, current) {
 			matched = true
-			r.count(b.counter)
+			r.count(b.counter, 1)
 			if b.flags&Final != 0 {
 				break
 			}

@@ -36,7 +36,7 @@ type Sink interface {
 // A LineSink may send lines of RFC 3164 as they are.
 type LineSink interface {
 	Sink
-	// SendsLines tells whether its batches need no more of a message than its Line, if it has one.
+	// SendsLines tells whether its batches take messages that stand for lines.
 	SendsLines() bool
 }
 

@@ -13,12 +13,14 @@ const (
 	leastRead, readSize, mostRead = 16 << 10, 64 << 10, 256 << 10
 
 	readBudget = 16 << 20
+	sendBudget = 4 << 20 // of what is made of one read, for all destinations
 )
 
 // A buffer has what was read of a stream and is not used yet. It has memory for reading only while it has something in it, so that
 // connections that wait cost nothing.
 type buffer struct {
 	needed int // bytes at most that a message has with its framing
+	copies int // of each message, for so many destinations; 0: that is not known
 
 	memory     *memory // nil: what is not used is in tail
 	begin, end int     // of what is not used, in memory
@@ -79,7 +81,7 @@ func (b *buffer) room() []byte {
 func (b *buffer) wanted(rest int) int {
 	crowded := memoryInUse.Load() > readBudget
 	if b.memory == nil {
-		size := max(leastRead, min(b.size, mostRead))
+		size := max(leastRead, min(b.size, b.most()))
 		if crowded {
 			size = leastRead
 		}
@@ -93,8 +95,17 @@ func (b *buffer) wanted(rest int) int {
 		return min(2*size, max(b.needed, mostRead))
 	case size > mostRead && rest < mostRead/2:
 		return mostRead
-	case b.end == size && size < mostRead && !crowded: // it was filled
+	case b.end == size && size < b.most() && !crowded: // it was filled
 		return 2 * size
+	}
+	return size
+}
+
+// most is how much is read at once at most: what is made of it for many destinations is to stay in the processor's cache.
+func (b *buffer) most() int {
+	size := mostRead
+	for size > readSize && size*b.copies > sendBudget {
+		size /= 2
 	}
 	return size
 }

@@ -69,3 +69,18 @@ func TestBufferRests(t *testing.T) {
 	}
 	b.give()
 }
+
+// A stream of which there is always more is read in larger and larger pieces, up to what its destinations let it.
+func TestBufferGrows(t *testing.T) {
+	for copies, want := range map[int]int{0: mostRead, 1: mostRead, 16: mostRead, 17: mostRead / 2, 100: readSize, 1000: readSize} {
+		b := buffer{needed: 1 << 16, copies: copies}
+		for range 8 {
+			b.end += len(b.room())
+			b.use(b.end - b.begin)
+		}
+		if got := len(b.memory.bytes); got != want {
+			t.Errorf("for %d destinations %d bytes are read, want %d", copies, got, want)
+		}
+		b.give()
+	}
+}

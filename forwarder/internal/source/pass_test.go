@@ -19,13 +19,15 @@ import (
 // A bsd is a destination that writes RFC 3164.
 type bsd struct {
 	syslog.Formatter
-	text []byte
+	text     []byte
+	messages int
 }
 
 func (b *bsd) NewBatch() logpath.Batch { return b }
 func (b *bsd) SendsLines() bool        { return true }
 func (b *bsd) Flush(*logmsg.Receipt)   {}
 func (b *bsd) Add(m *logmsg.Message, _ bool) {
+	b.messages += max(1, len(m.Lines()))
 	if line := m.Line(); line != nil {
 		b.text = append(b.text, line...)
 		return
@@ -63,7 +65,7 @@ func TestPass(t *testing.T) {
 			pick(" ", " ", "  ", "") + pick("app[7]: ", "app: ", "app ", "[7]", ":", "") + pick("text", "more text: of it", "\x00", "\xff", "") +
 			pick("\n", "\n", "\r\n", "\n\n", "\x00\n", "\x00"))
 	}
-	sent := map[bool]string{}
+	sent, messages := map[bool]string{}, map[bool]int{}
 	for _, parsed := range []bool{false, true} {
 		sink := &bsd{}
 		r := passing(t, sink, nil, func(*Common) {})
@@ -90,7 +92,13 @@ func TestPass(t *testing.T) {
 		if plain < 50 {
 			t.Errorf("%d of the messages are plain: too few to try it", plain)
 		}
-		sent[parsed] = string(sink.text)
+		sent[parsed], messages[parsed] = string(sink.text), sink.messages
+		if received := r.readers.counts().Received; received != uint64(sink.messages) {
+			t.Errorf("%d messages were received, the destination got %d", received, sink.messages)
+		}
+	}
+	if messages[true] != messages[false] {
+		t.Errorf("%d messages, parsed %d", messages[false], messages[true])
 	}
 	if sent[true] != sent[false] {
 		parsed, passed := strings.SplitAfter(sent[true], "\n"), strings.SplitAfter(sent[false], "\n")

@@ -183,6 +183,7 @@ type reader struct {
 	under      atomic.Pointer[route] // between begin and flush
 	keepsLines bool                  // the route sends plain lines as they are, and nobody needs to know more of them
 	passes     bool                  // so do we, since begin
+	lines      []int                 // where they end, from the beginning of the first one on, that are to be passed
 	counts     counts                // since begin
 	tally      tally
 	pulse      stats.Pulse
@@ -321,12 +322,16 @@ func (c *Common) keepsLines() bool {
 	return c.KeepHostname && c.KeepTimestamp && c.HostOverride == "" && c.ProgramOverride == "" && c.header == parser.Header{}
 }
 
-// pass takes a plain line to the destinations.
-func (r *reader) pass(line []byte) {
+// pass takes lines to the destinations, those that r.lines has of b.
+func (r *reader) pass(b []byte) {
+	if len(r.lines) == 0 {
+		return
+	}
 	r.message.Begin(r.origin, r.now)
-	r.message.SetLine(line)
-	r.counts.received++
+	r.message.SetLines(b, r.lines)
+	r.counts.received += uint64(len(r.lines))
 	r.router.Route(r.current.entry, &r.message)
+	r.lines = r.lines[:0]
 }
 
 // handle takes one frame through the log paths.

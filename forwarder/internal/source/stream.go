@@ -24,6 +24,7 @@ func (r *reader) stream(conn io.Reader, f syslog.Framer) error {
 	b := buffer{needed: f.BufferSize()}
 	defer b.give()
 	for {
+		b.copies = r.current.program.Copies(r.current.entry)
 		_, err := b.fill(conn)
 		r.parser.KeepLine = f.Framing == syslog.Newline
 		r.begin()
@@ -49,23 +50,29 @@ func (r *reader) stream(conn io.Reader, f syslog.Framer) error {
 // frames handles all whole frames in b and returns how many bytes they had.
 func (r *reader) frames(f *syslog.Framer, b []byte) (used int, err error) {
 	before := f.Cut
-	defer func() { r.counts.truncated += f.Cut - before }()
+	begin := 0 // of r.lines
 	for used < len(b) {
-		msg, n, err := f.Next(b[used:])
+		msg, n, frameErr := f.Next(b[used:])
 		used += n
-		if err != nil {
-			return used, err
-		}
-		if msg == nil {
+		if err = frameErr; msg == nil {
 			break
 		}
-		if r.passes && r.parser.IsPlain(msg, r.now) {
-			r.pass(msg)
-		} else {
-			r.handle(msg)
+		plain := r.passes && r.parser.IsPlain(msg, r.now)
+		if !plain || n > len(msg) { // or an empty line was before it
+			r.pass(b[begin:])
 		}
+		switch {
+		case !plain:
+			r.handle(msg)
+			continue
+		case len(r.lines) == 0:
+			begin = used - len(msg)
+		}
+		r.lines = append(r.lines, used-begin)
 	}
-	return used, nil
+	r.pass(b[begin:])
+	r.counts.truncated += f.Cut - before
+	return used, err
 }
 
 // A listener accepts connections, each of which has a goroutine as soon as its client says something.
