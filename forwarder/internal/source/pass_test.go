@@ -59,6 +59,10 @@ func TestPass(t *testing.T) {
 	pick := func(of ...string) string { return of[random.IntN(len(of))] }
 	var stream strings.Builder
 	for range 2000 {
+		if random.IntN(2) == 0 {
+			stream.WriteString(pick("<13>", "<191>") + "Nov  1 10:00:00 h app: " + pick("one", "two words") + pick("\n", "\n\n", "\n\r\n\n"))
+			continue
+		}
 		stream.WriteString(pick("<13>", "<0>", "<191>", "<013>", "", "<13", "<13>1 ") + pick("Nov  1 10:00:00", "Nov  1 10:00:01", "Nov 01 10:00:00", "nov  1 10:00:00",
 			"Feb 31 10:00:00", "Nov  1 10:00:00.5", "2023-11-01T10:00:00Z", "Nov  1 10:00:00 2023", "") + pick(" ", " ", "  ", ": ", "") +
 			pick("h", "192.0.2.1", "a.host.of.some.length", "2001:db8::1", "h[1]", "Message forwarded from h", "last message repeated 2 times", strings.Repeat("h", 254+random.IntN(4)), "") +
