@@ -28,7 +28,7 @@ SHELL := bash
 .NOTPARALLEL: # labs need the processors for themselves
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 .DEFAULT_GOAL := build
-.PHONY: help deps race-deps build test unit integration race lint fuzz bench bench-peers bench-curves bench-memory bench-failover bench-nats chaos pgo benchstat cover man completions demo demo-forwarder install packages clean
+.PHONY: help deps race-deps build test unit integration race lint fuzz bench bench-peers bench-curves bench-memory bench-failover bench-nats chaos benchstat cover man completions demo demo-forwarder install packages clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -84,10 +84,7 @@ race-deps:
 	@$(MAKE) deps DEPS='$(RACE_DEPS)'
 
 build: ## build the tools into bin/ (the default)
-	@export CGO_ENABLED=0
-	flags=(-trimpath -ldflags '-s -w -X kad/pkg/cli.version=$(VERSION)' -o bin/)
-	go build "$${flags[@]}" $(filter-out ./forwarder,$(TOOLS:%=./%))
-	go build "$${flags[@]}" -pgo forwarder/forwarder.pgo ./forwarder
+	@CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X kad/pkg/cli.version=$(VERSION)' -o bin/ $(TOOLS:%=./%)
 
 test: unit integration ## everything that tells whether kad works: deps, build, all tests
 
@@ -142,16 +139,6 @@ bench-nats: deps ## what the death of a JetStream leader costs at 20000 msg/s, a
 chaos: deps ## break a chain of forwarders at random for CHAOS=10m (SEED=N does the same again), and count what got lost
 	@mkdir -p dist
 	CHAOS=$(or $(CHAOS),10m) KAD_REQUIRE=1 go test -count 1 -timeout 24h -v -artifacts -outputdir $(CURDIR)/dist ./integration/chaos
-
-# Not default.pgo: each test of the package would be built by it too, with all that it imports.
-pgo: deps ## renew the profile by which make build optimizes forwarder: what it spends its time on in the workloads of bench-peers
-	@rm -rf .deps/pgo
-	mkdir -p .deps/pgo
-	go test -c -o .deps/pgo/forwarder ./forwarder
-	FORWARDER_IS_MAIN=1 FORWARDER_PROFILE=$(CURDIR)/.deps/pgo \
-		go run ./integration/bench peers -forwarder .deps/pgo/forwarder -peers forwarder -workloads W1,W2,W3,W4,W5,W7 -rounds 4
-	find .deps/pgo -name '*.pprof' -size -2k -delete
-	go tool pprof -proto .deps/pgo/*.pprof >forwarder/forwarder.pgo
 
 benchstat: ## compare two outputs of make bench COUNT=10: OLD=file NEW=file
 	@go run $(BENCHSTAT) $(OLD) $(NEW)

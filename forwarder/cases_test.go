@@ -26,9 +26,6 @@ import (
 // TestMain lets the test binary be forwarder itself: the cases start it as a process of its own.
 func TestMain(m *testing.M) {
 	if os.Getenv("FORWARDER_IS_MAIN") == "1" {
-		if dir := os.Getenv("FORWARDER_PROFILE"); dir != "" {
-			go profile(dir)
-		}
 		main()
 		return
 	}
