@@ -515,8 +515,10 @@ flags = ["flow_control"]
 // TestEarlyReload sends SIGHUP while the configuration is still being read, which is a FIFO: it must be read again, not end forwarder.
 func TestEarlyReload(t *testing.T) {
 	fifo := filepath.Join(t.TempDir(), "forwarder.toml")
-	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
-		t.Fatal(err)
+	for _, name := range []string{fifo, fifo + ".next"} {
+		if err := syscall.Mkfifo(name, 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
 	self, err := os.Executable()
 	if err != nil {
@@ -534,8 +536,11 @@ func TestEarlyReload(t *testing.T) {
 	go func() { ended <- cmd.Wait() }()
 	read := make(chan error)
 	go func() {
-		for range 2 {
+		for i := range 2 {
 			file, err := os.OpenFile(fifo, os.O_WRONLY, 0) // waits for a reader
+			if i == 0 && err == nil {
+				err = os.Rename(fifo+".next", fifo) // for the next reader, that it is not taken for this one
+			}
 			if err == nil {
 				_ = cmd.Process.Signal(syscall.SIGHUP)
 				_, err = file.WriteString("[source.s]\ndriver = \"internal\"\n")
