@@ -29,16 +29,7 @@ func (s *stampTexts) at(wall int64) (text *stampText, known bool) {
 
 // AppendRFC5424 appends m by RFC 5424, without framing. Empty fields are written as "-".
 func (f *Formatter) AppendRFC5424(dst []byte, m *Message) []byte {
-	dst = AppendPriority(dst, m.Priority)
-	dst = append(dst, "1 "...)
-	dst = f.AppendISO(dst, m.Timestamp)
-	for _, field := range [...][]byte{m.Hostname, m.AppName, m.ProcID, m.MsgID, m.StructuredData} {
-		dst = append(dst, ' ')
-		if len(field) == 0 {
-			dst = append(dst, '-')
-		}
-		dst = append(dst, field...)
-	}
+	dst = f.AppendRFC5424Header(dst, m, m.Timestamp, m.StructuredData)
 	if m.UTF8 || len(m.Msg) > 0 {
 		dst = append(dst, ' ')
 	}
@@ -46,6 +37,21 @@ func (f *Formatter) AppendRFC5424(dst []byte, m *Message) []byte {
 		dst = append(dst, byteOrderMark...)
 	}
 	return append(dst, m.Msg...)
+}
+
+// AppendRFC5424Header appends what stands before MSG and its blank. stamp and data stand for those of m.
+func (f *Formatter) AppendRFC5424Header(dst []byte, m *Message, stamp Time, data []byte) []byte {
+	dst = AppendPriority(dst, m.Priority)
+	dst = append(dst, "1 "...)
+	dst = f.AppendISO(dst, stamp)
+	for _, field := range [...][]byte{m.Hostname, m.AppName, m.ProcID, m.MsgID, data} {
+		dst = append(dst, ' ')
+		if len(field) == 0 {
+			dst = append(dst, '-')
+		}
+		dst = append(dst, field...)
+	}
+	return dst
 }
 
 // AppendRFC3164 appends m by RFC 3164, without framing: priority, stamp, host, Tag and Msg.

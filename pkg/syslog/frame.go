@@ -211,3 +211,17 @@ func InsertCount(b []byte, start int) []byte {
 	copy(b[start:], head)
 	return b
 }
+
+// CountRoom has the room of the length that most messages have, and of its blank.
+const CountRoom = "000 "
+
+// FillCount is InsertCount where the length has CountRoom before the message already.
+func FillCount(b []byte, start int) []byte {
+	msg := start + len(CountRoom)
+	n := len(b) - msg
+	if n < 100 || n > 999 {
+		return InsertCount(append(b[:start], b[msg:]...), start)
+	}
+	b[start], b[start+1], b[start+2] = byte('0'+n/100), byte('0'+n/10%10), byte('0'+n%10)
+	return b
+}

@@ -1,6 +1,7 @@
 package syslog
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
 	"testing"
@@ -97,12 +98,17 @@ func FuzzFramer(f *testing.F) {
 
 // FuzzInsertCount: a frame holds the message it was made of.
 func FuzzInsertCount(f *testing.F) {
-	f.Add([]byte("before"), []byte("message"))
+	for _, n := range []int{1, 9, 99, 100, 999, 1000} {
+		f.Add([]byte("before"), bytes.Repeat([]byte("m"), n))
+	}
 	f.Fuzz(func(t *testing.T, before, msg []byte) {
 		if len(msg) == 0 {
 			return
 		}
 		b := InsertCount(append(append([]byte(nil), before...), msg...), len(before))
+		if filled := FillCount(append(append(append([]byte(nil), before...), CountRoom...), msg...), len(before)); string(filled) != string(b) {
+			t.Errorf("%q is framed as %q, and with room for the length as %q", msg, b[len(before):], filled[len(before):])
+		}
 		framer := Framer{Framing: OctetCounting, MaxSize: len(msg)}
 		got, used, err := framer.Next(b[len(before):])
 		if string(b[:len(before)]) != string(before) || string(got) != string(msg) || used != len(b)-len(before) || err != nil {

@@ -69,8 +69,9 @@ type Parser struct {
 	// Location is the zone of stamps that name none, and in which the time of receipt stands for a missing one. Nil: the local zone. It stays as it is after the first message.
 	Location *time.Location
 
-	zone   zone
-	stamps [4]knownStamp // by the second
+	zone    zone
+	stamps  [4]knownStamp  // by the second
+	seconds [4]knownSecond // the same, of RFC 3339
 }
 
 // A knownStamp is what "Mmm dd hh:mm:ss" meant in a second of receipt.

@@ -40,12 +40,10 @@ func (p *Parser) parseTimestamp(b []byte, i int, now Time, m *Message) (int, err
 	if i < len(b) && b[i] == '-' {
 		i++
 	} else {
-		var c civil
-		n := c.scanISO(b[i:])
+		n := p.scanISO(b[i:], now, m)
 		if n == 0 {
 			return 0, &SyntaxError{Offset: i, Want: "TIMESTAMP"}
 		}
-		p.setStamp(&c, now, m)
 		i += n
 	}
 	if i == len(b) || b[i] != ' ' {
@@ -54,14 +52,43 @@ func (p *Parser) parseTimestamp(b []byte, i int, now Time, m *Message) (int, err
 	return i + 1, nil
 }
 
+// A knownSecond is what "yyyy-mm-ddThh:mm:ss" meant.
+type knownSecond struct {
+	text [isoSize]byte
+	wall int64
+}
+
+// scanISO reads a stamp of RFC 3339 and returns how many bytes it had, 0 if it is none. A second that was met lately needs no second look.
+func (p *Parser) scanISO(b []byte, now Time, m *Message) int {
+	if len(b) < isoSize || b[4] != '-' {
+		return 0
+	}
+	known := &p.seconds[(b[isoSize-2]*10+b[isoSize-1])%4]
+	var c civil
+	if string(known.text[:]) == string(b[:isoSize]) {
+		n := isoSize + c.scanFraction(b[isoSize:])
+		n += c.scanOffset(b[n:])
+		if c.hasOffset {
+			m.Timestamp, m.Stamped = Time{Sec: known.wall - int64(c.offset), Usec: c.usec, Offset: c.offset}, true
+			return n
+		}
+		c = civil{}
+	}
+	n := c.scanISO(b)
+	if n > 0 {
+		*known = knownSecond{[isoSize]byte(b), c.wall()}
+		p.setStamp(&c, now, m)
+	}
+	return n
+}
+
 // scanField reads a field up to a blank and returns the offset behind that.
 func scanField(b []byte, i, max int) (field []byte, end int, ok bool) {
-	for end = i; end < len(b); end++ {
-		if b[end] == ' ' {
-			return orNil(b[i:end], max), end + 1, true
-		}
+	n := bytes.IndexByte(b[i:], ' ')
+	if n < 0 {
+		return nil, 0, false
 	}
-	return nil, 0, false
+	return orNil(b[i:i+n], max), i + n + 1, true
 }
 
 // orNil is the field, cut to its greatest length, or nothing for the NILVALUE.

@@ -133,6 +133,9 @@ func (c *civil) scanFraction(b []byte) int {
 	return i
 }
 
+// isoSize is the length of "yyyy-mm-ddThh:mm:ss".
+const isoSize = 19
+
 // scanISO reads YYYY-MM-DDTHH:MM:SS[.frac][Z|+HH:MM] (RFC 3339, section 5.6), a blank in place of the T included, and
 // returns how many bytes that were, 0 if it is something else.
 func (c *civil) scanISO(b []byte) int {

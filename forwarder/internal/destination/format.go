@@ -82,7 +82,7 @@ func newline(write appendFunc) appendFunc {
 func counted(write appendFunc) appendFunc {
 	return func(dst []byte, m *logmsg.Message, c *template.Context) []byte {
 		start := len(dst)
-		return syslog.InsertCount(write(dst, m, c), start)
+		return syslog.FillCount(write(append(dst, syslog.CountRoom...), m, c), start)
 	}
 }
 
@@ -114,18 +114,12 @@ const byteOrderMark = "\xef\xbb\xbf"
 func (c *Common) syslog() appendFunc {
 	var data []byte
 	return func(dst []byte, m *logmsg.Message, ctx *template.Context) []byte {
-		out := m.Message
-		out.UTF8 = false
-		out.StructuredData = ctx.StructuredData(m)
+		elements := ctx.StructuredData(m)
 		if c.messageID != nil {
-			data = c.messageID.append(data[:0], out.StructuredData)
-			out.StructuredData = data
+			data = c.messageID.append(data[:0], elements)
+			elements = data
 		}
-		if ctx.Zone != nil {
-			out.Timestamp = ctx.InZone(m.Timestamp)
-		}
-		out.Msg = nil
-		dst = append(ctx.AppendRFC5424(dst, &out), ' ')
+		dst = append(ctx.AppendRFC5424Header(dst, &m.Message, ctx.InZone(m.Timestamp), elements), ' ')
 		if m.UTF8 && (c.Template != nil || len(m.Msg) > 0) {
 			dst = append(dst, byteOrderMark...)
 		}
