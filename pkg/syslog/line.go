@@ -5,8 +5,7 @@ import "bytes"
 // A line is what a message of RFC 3164 was read from, and what it said then.
 type line struct {
 	text     []byte // with its newline; nil: the message does not know
-	only     bool   // the message knows nothing else
-	host     int    // offset of the host if the line is as AppendRFC3164 writes it; 0: the beginning is not
+	host     int    // offset of the host if the line begins as AppendRFC3164 writes it; 0: it does not, or nothing else is known
 	priority Priority
 	time     Time
 }
@@ -15,7 +14,7 @@ type line struct {
 // for those who pass most messages on as they came: many lines of a buffer can be copied at once. It is as good as the other fields.
 func (m *Message) Line() []byte {
 	l := &m.line
-	if l.only {
+	if l.host == 0 {
 		return l.text
 	}
 	if l.text == nil || m.Priority != l.priority || m.Timestamp != l.time || len(m.Hostname) == 0 || len(m.Tag) == 0 || len(m.Msg) == 0 {
@@ -30,7 +29,7 @@ func (m *Message) Line() []byte {
 }
 
 // SetLine makes a message of which nothing but Line is known, and good: the other fields have anything.
-func (m *Message) SetLine(text []byte) { m.line = line{text: text, only: true} }
+func (m *Message) SetLine(text []byte) { m.line = line{text: text} }
 
 // IsPlain tells whether b is a line of RFC 3164, with its newline, that comes out of Parse and AppendRFC3164 as it is. Whoever wants
 // to know no more of it need not parse it. It knows the stamps that Parse has met, so that not all plain lines are known for such.

@@ -252,13 +252,11 @@ func (p *Parser) scanStamp(b []byte, now Time, m *Message) (n int, ok, plain boo
 		}
 	}
 	var c civil
-	if n = c.scanBSD(b); n == 0 {
-		c = civil{}
-		if n = c.scanISO(b); n == 0 {
-			return 0, false, false
-		}
+	if n = c.scanBSD(b); n > 0 {
+		p.setStamp(&c, now, m)
+	} else if n = p.scanISO(b, now, m); n == 0 {
+		return 0, false, false
 	}
-	p.setStamp(&c, now, m)
 	if ends && n == bsdSize {
 		text := [bsdSize]byte(b)
 		plain = string(new(Formatter).AppendBSD(nil, m.Timestamp)) == string(text[:])

@@ -137,8 +137,6 @@ type Destination struct {
 	queue  queue.Queue
 	logger *slog.Logger
 	reopen atomic.Bool
-
-	sendsLines bool
 	// Of connections, and of a stream. Neither: the driver's Conn is used.
 	sender    *sender
 	publisher *publisher
@@ -157,7 +155,7 @@ type counters struct {
 
 // New makes a destination of a driver whose Init was called. It starts nothing.
 func New(name string, driver Driver) *Destination {
-	d := &Destination{Name: name, driver: driver, counters: &counters{}, sendsLines: driver.Format().IsBSD}
+	d := &Destination{Name: name, driver: driver, counters: &counters{}}
 	d.queue = queue.New(driver.Settings().LogFIFOSize, int64(driver.Settings().LogFIFOBytes))
 	d.handover = newHandover()
 	if c, ok := driver.(interface{ connections() *Network }); ok && c.connections() != nil {
@@ -368,7 +366,7 @@ func (d *Destination) NewBatch() logpath.Batch {
 }
 
 // SendsLines tells whether its batches take messages that stand for lines.
-func (d *Destination) SendsLines() bool { return d.sendsLines }
+func (d *Destination) SendsLines() bool { return d.driver.Format().IsBSD }
 
 // A batch collects what one goroutine has for the destination.
 type batch struct {

@@ -1,6 +1,9 @@
 package logpath
 
-import "sync/atomic"
+import (
+	"slices"
+	"sync/atomic"
+)
 
 // A Program is a compiled Graph. It does not change and is for all goroutines.
 type Program struct {
@@ -92,32 +95,31 @@ func (p *Program) Entry(source string, driver int) int32 { return p.entries[sour
 
 // PassesLines tells whether messages that enter at entry go to destinations alone that send lines, and nothing looks at them before.
 func (p *Program) PassesLines(entry int32) bool {
-	n := &p.nodes[entry]
-	if !n.straight {
-		return false
-	}
-	for _, b := range n.branches {
-		for i := b.first; i != end; i = p.nodes[i].next {
-			if s, ok := p.sinks[p.nodes[i].arg].(LineSink); !ok || !s.SendsLines() {
-				return false
-			}
-		}
-	}
-	return true
+	sinks, straight := p.straight(entry)
+	return straight && !slices.ContainsFunc(sinks, func(s Sink) bool {
+		lines, ok := s.(LineSink)
+		return !ok || !lines.SendsLines()
+	})
 }
 
 // Copies is how many destinations get each message that enters at entry, 0 if that depends on the message.
-func (p *Program) Copies(entry int32) (n int) {
-	first := &p.nodes[entry]
-	if !first.straight {
-		return 0
+func (p *Program) Copies(entry int32) int {
+	sinks, _ := p.straight(entry)
+	return len(sinks)
+}
+
+// straight gives the sinks of all messages that enter at entry, if nothing is asked of a message before.
+func (p *Program) straight(entry int32) (sinks []Sink, ok bool) {
+	n := &p.nodes[entry]
+	if !n.straight {
+		return nil, false
 	}
-	for _, b := range first.branches {
+	for _, b := range n.branches {
 		for i := b.first; i != end; i = p.nodes[i].next {
-			n++
+			sinks = append(sinks, p.sinks[p.nodes[i].arg])
 		}
 	}
-	return n
+	return sinks, true
 }
 
 func (c *compiler) add(n node) int32 {

@@ -3,12 +3,9 @@ package source
 import (
 	"crypto/tls"
 	"errors"
-	"io"
 	"net"
 	"os"
 	"syscall"
-
-	"kad/forwarder/internal/rawsocket"
 
 	"github.com/pires/go-proxyproto"
 )
@@ -83,19 +80,11 @@ func (r *records) Read(b []byte) (int, error) {
 
 // receive takes what the socket has. If that is nothing it tells whether it has to be waited for.
 func (r *records) receive(fd uintptr) bool {
-	n, err := rawsocket.Receive(fd, r.room)
-	switch {
-	case errors.Is(err, syscall.EAGAIN):
-		if r.waits {
-			r.into.rest()
-			return false
-		}
-	case err != nil:
-		err = os.NewSyscallError("read", err)
-	case n == 0:
-		err = io.EOF
+	r.count, r.err = receive(fd, r.room)
+	if r.waits && errors.Is(r.err, syscall.EAGAIN) {
+		r.into.rest()
+		return false
 	}
-	r.count, r.err = n, err
 	return true
 }
 

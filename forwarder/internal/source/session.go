@@ -112,19 +112,24 @@ func (s *session) read() (n int, err error) {
 
 // receive takes what the socket has. If that is nothing it tells that it has to be waited for.
 func (s *session) receive(fd uintptr) bool {
-	n, err := rawsocket.Receive(fd, s.into.room())
-	switch {
-	case errors.Is(err, syscall.EAGAIN):
+	s.count, s.err = receive(fd, s.into.room())
+	if errors.Is(s.err, syscall.EAGAIN) {
 		s.into.rest()
 		return false
-	case err != nil:
-		err = os.NewSyscallError("read", err)
-	case n == 0:
-		err = io.EOF
 	}
-	s.into.end += n
-	s.count, s.err = n, err
+	s.into.end += s.count
 	return true
+}
+
+// receive takes what the socket has. EAGAIN is bare: to TLS it is a temporary error then.
+func receive(fd uintptr, b []byte) (n int, err error) {
+	switch n, err = rawsocket.Receive(fd, b); {
+	case err == nil && n == 0:
+		err = io.EOF
+	case err != nil && !errors.Is(err, syscall.EAGAIN):
+		err = os.NewSyscallError("read", err)
+	}
+	return n, err
 }
 
 // isOver reports whether a read has waited until deadline, neither woken before nor, unless the limit is over, much too late.

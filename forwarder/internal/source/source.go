@@ -181,6 +181,7 @@ type reader struct {
 	file    []byte // FILE_NAME, nil if it is no file that is read
 
 	under      atomic.Pointer[route] // between begin and flush
+	copies     int                   // destinations that get each message; 0: that depends on it
 	keepsLines bool                  // the route sends plain lines as they are, and nobody needs to know more of them
 	passes     bool                  // so do we, since begin
 	lines      []int                 // where they end, from the beginning of the first one on, that are to be passed
@@ -273,6 +274,7 @@ func (r *reader) setRoute(to *route) {
 	r.readers.mu.Lock()
 	defer r.readers.mu.Unlock()
 	r.current, r.router = to, to.program.NewRouter()
+	r.copies = to.program.Copies(to.entry)
 	r.keepsLines = r.options.keepsLines() && to.program.PassesLines(to.entry)
 }
 

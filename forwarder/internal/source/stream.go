@@ -24,7 +24,7 @@ func (r *reader) stream(conn io.Reader, f syslog.Framer) error {
 	b := buffer{needed: f.BufferSize()}
 	defer b.give()
 	for {
-		b.copies = r.current.program.Copies(r.current.entry)
+		b.copies = r.copies
 		_, err := b.fill(conn)
 		r.parser.KeepLine = f.Framing == syslog.Newline
 		r.begin()
